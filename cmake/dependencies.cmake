@@ -1,0 +1,28 @@
+# Libraries from Debian packages (scripts/packages.txt). A missing one is named with its package.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(tl-expected REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(GTest REQUIRED)
+find_package(benchmark REQUIRED)
+
+function(warren_pkg_config target module package)
+  pkg_check_modules(${target} IMPORTED_TARGET GLOBAL QUIET ${module})
+  if(NOT ${target}_FOUND)
+    message(FATAL_ERROR "${module} is missing: install the Debian package ${package} (or run scripts/setup build)")
+  endif()
+endfunction()
+
+warren_pkg_config(uring liburing liburing-dev)
+warren_pkg_config(mnl libmnl libmnl-dev)
+warren_pkg_config(bpf libbpf libbpf-dev)
+warren_pkg_config(tomlplusplus tomlplusplus libtomlplusplus-dev)
+
+# Asio is headers only, without a CMake package in Debian.
+find_path(ASIO_INCLUDE_DIR asio.hpp REQUIRED)
+add_library(asio INTERFACE)
+target_include_directories(asio SYSTEM INTERFACE ${ASIO_INCLUDE_DIR})
+target_compile_definitions(asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED)
+target_link_libraries(asio INTERFACE Threads::Threads)

@@ -1,0 +1,87 @@
+# Layers. Each folder of src/ is a static library whose headers are reachable only through its target, so that
+# `#include "wire/ipv4.h"` compiles only where the including layer lists wire in DEPENDS: imports go downwards.
+
+set(WARREN_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-qual
+    -Wconversion -Wno-sign-conversion -Wextra-semi -Werror)
+
+add_library(warren_options INTERFACE)
+target_compile_options(warren_options INTERFACE ${WARREN_WARNINGS})
+target_compile_definitions(warren_options INTERFACE _GNU_SOURCE)
+if(WARREN_SANITIZE)
+  target_compile_options(warren_options INTERFACE -fsanitize=${WARREN_SANITIZE} -fno-omit-frame-pointer
+                         -fno-sanitize-recover=all)
+  target_link_options(warren_options INTERFACE -fsanitize=${WARREN_SANITIZE})
+endif()
+if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+  # Frame pointers cost little and let `warren bench --flamegraph` walk the stacks.
+  target_compile_options(warren_options INTERFACE -fno-omit-frame-pointer)
+endif()
+
+# The public headers, for every layer: <warren/packet.h>.
+add_library(warren_public INTERFACE)
+target_include_directories(warren_public INTERFACE ${PROJECT_SOURCE_DIR}/include)
+target_link_libraries(warren_public INTERFACE tl::expected)
+
+# warren_layer(NAME SOURCES … [DEPENDS layer-or-library …] [TESTS x_test.cc …] [FUZZERS x_fuzz.cc …]
+#              [BENCHES x_bench.cc …] [LINUX_TESTS x_test.cc …])
+# LINUX_TESTS need namespaces and devices; they get the label `root`. Every gtest source becomes part of one binary
+# per layer and kind; each fuzzer and benchmark is a program of its own.
+function(warren_layer name)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS;TESTS;LINUX_TESTS;FUZZERS;BENCHES" ${ARGN})
+  set(headers ${PROJECT_BINARY_DIR}/layers/${name})
+  file(MAKE_DIRECTORY ${headers})
+  file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${headers}/${name} SYMBOLIC)
+
+  if(arg_SOURCES)
+    add_library(warren_${name} STATIC ${arg_SOURCES})
+    target_link_libraries(warren_${name} PRIVATE warren_options)
+    set(scope PUBLIC)
+  else()
+    add_library(warren_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(warren_${name} ${scope} ${headers})
+  target_link_libraries(warren_${name} ${scope} warren_public ${arg_DEPENDS})
+
+  if(BUILD_TESTING)
+    warren_gtest(${name}_test "unit" ${name} ${arg_TESTS})
+    warren_gtest(${name}_linux_test "root" ${name} ${arg_LINUX_TESTS})
+    foreach(source IN LISTS arg_FUZZERS)
+      warren_fuzzer(${name} ${source})
+    endforeach()
+    foreach(source IN LISTS arg_BENCHES)
+      get_filename_component(program ${source} NAME_WE)
+      add_executable(${program} ${source})
+      target_link_libraries(${program} PRIVATE warren_${name} warren_options benchmark::benchmark_main)
+    endforeach()
+  endif()
+endfunction()
+
+function(warren_gtest program label name)
+  if(NOT ARGN)
+    return()
+  endif()
+  add_executable(${program} ${ARGN})
+  target_link_libraries(${program} PRIVATE warren_${name} warren_options GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${program} TEST_PREFIX ${name}. PROPERTIES LABELS "${label};${name}" TIMEOUT 120
+                       DISCOVERY_TIMEOUT 60)
+endfunction()
+
+# A fuzzer defines LLVMFuzzerTestOneInput. Without libFuzzer it is linked with a driver that feeds it a bounded number
+# of mutated seeds, so that every test run exercises the parsers under the sanitizers.
+function(warren_fuzzer name source)
+  get_filename_component(program ${source} NAME_WE)
+  add_executable(${program} ${source})
+  target_link_libraries(${program} PRIVATE warren_${name} warren_options)
+  if(WARREN_LIBFUZZER)
+    target_compile_options(warren_${name} PRIVATE -fsanitize=fuzzer-no-link)
+    target_compile_options(${program} PRIVATE -fsanitize=fuzzer)
+    target_link_options(${program} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(${program} PRIVATE ${PROJECT_SOURCE_DIR}/tests/fuzz_driver.cc)
+    add_test(NAME ${name}.${program} COMMAND ${program} -runs=20000)
+    set_tests_properties(${name}.${program} PROPERTIES LABELS "fuzz;${name}" TIMEOUT 300)
+  endif()
+endfunction()
+
+include(GoogleTest)

@@ -1,0 +1,60 @@
+/// Counters of packets, and the reasons for which packets are dropped.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace warren {
+
+enum class DropReason : std::uint8_t {
+  no_buffer,        ///< the pool is exhausted
+  malformed,        ///< headers that contradict the packet's length
+  bad_offload,      ///< checksum or segmentation fields that point outside the packet or make no sense
+  too_big,          ///< larger than the next device or port takes
+  no_link,          ///< the port is not linked to another
+  queue_full,       ///< the receiver does not keep up
+  device_error,     ///< the kernel refused the packet
+  wrong_medium,     ///< not what the port carries: neither IPv4 nor IPv6 on an IP port
+  impaired,         ///< lost on purpose by an impairment node
+  count_
+};
+inline constexpr std::size_t drop_reason_count = static_cast<std::size_t>(DropReason::count_);
+
+/// The name in status output and JSON: "no_buffer".
+[[nodiscard]] std::string_view drop_reason_name(DropReason reason) noexcept;
+
+/// A count with one writer and any number of readers; never locks the bus.
+class Counter {
+ public:
+  void add(std::uint64_t n) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t value() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
+/// One direction of a port. A super-packet counts once.
+struct Counters {
+  Counter packets;
+  Counter bytes;
+  std::array<Counter, drop_reason_count> drops;
+
+  void drop(DropReason reason, std::uint64_t n = 1) noexcept {
+    drops[static_cast<std::size_t>(reason)].add(n);
+  }
+  [[nodiscard]] std::uint64_t dropped(DropReason reason) const noexcept {
+    return drops[static_cast<std::size_t>(reason)].value();
+  }
+  [[nodiscard]] std::uint64_t dropped() const noexcept {
+    std::uint64_t sum = 0;
+    for (const auto& counter : drops) sum += counter.value();
+    return sum;
+  }
+};
+
+}  // namespace warren
