@@ -1,5 +1,6 @@
-// Runs a fuzzer without libFuzzer: replays the files that are named, then feeds it random inputs and mutations of the
-// files. The generator is seeded, so a failure repeats; -seed=N -runs=N choose another course.
+// Runs a fuzzer without libFuzzer: replays the files that are named, then feeds it random inputs
+// and mutations of the files. The generator is seeded, so a failure repeats; -seed=N -runs=N choose
+// another course.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -27,10 +28,18 @@ void mutate(Input& input, std::mt19937_64& random) {
   for (std::uint64_t i = 0; i < times && !input.empty(); ++i) {
     const auto at = random() % input.size();
     switch (random() % 4) {
-      case 0: input[at] = static_cast<std::uint8_t>(random()); break;
-      case 1: input[at] ^= static_cast<std::uint8_t>(1U << (random() % 8)); break;
-      case 2: input.resize(at); break;
-      default: input.insert(input.begin() + static_cast<std::ptrdiff_t>(at), static_cast<std::uint8_t>(random()));
+      case 0:
+        input[at] = static_cast<std::uint8_t>(random());
+        break;
+      case 1:
+        input[at] ^= static_cast<std::uint8_t>(1U << (random() % 8));
+        break;
+      case 2:
+        input.resize(at);
+        break;
+      default:
+        input.insert(input.begin() + static_cast<std::ptrdiff_t>(at),
+                     static_cast<std::uint8_t>(random()));
     }
   }
 }
@@ -48,7 +57,8 @@ int main(int argc, char** argv) {
     } else if (argument.starts_with("-seed=")) {
       seed = std::strtoull(argv[i] + 6, nullptr, 10);
     } else if (std::filesystem::is_directory(argument)) {
-      for (const auto& entry : std::filesystem::directory_iterator(argument)) corpus.push_back(read_file(entry));
+      for (const auto& entry : std::filesystem::directory_iterator(argument))
+        corpus.push_back(read_file(entry));
     } else {
       corpus.push_back(read_file(argument));
     }
@@ -66,6 +76,7 @@ int main(int argc, char** argv) {
     }
     LLVMFuzzerTestOneInput(input.data(), input.size());
   }
-  std::printf("%zu files and %llu random inputs\n", corpus.size(), static_cast<unsigned long long>(runs));
+  std::printf("%zu files and %llu random inputs\n", corpus.size(),
+              static_cast<unsigned long long>(runs));
   return 0;
 }

@@ -33,14 +33,19 @@ class Batch {
   [[nodiscard]] bool full() const noexcept { return size_ == capacity; }
   /// The caller has checked full().
   void push(Packet packet) noexcept { buffers_[size_++] = std::exchange(packet.buffer_, nullptr); }
-  /// Takes packet `index` out, leaving a hole: the caller takes or drops every packet, then calls clear().
-  [[nodiscard]] Packet take(std::size_t index) noexcept { return Packet{std::exchange(buffers_[index], nullptr)}; }
+  /// Takes packet `index` out, leaving a hole: the caller takes or drops every packet, then calls
+  /// clear().
+  [[nodiscard]] Packet take(std::size_t index) noexcept {
+    return Packet{std::exchange(buffers_[index], nullptr)};
+  }
   /// A view of packet `index`; the batch keeps it.
   [[nodiscard]] std::span<std::byte> bytes(std::size_t index) const noexcept {
     auto* buffer = buffers_[index];
     return {buffer->storage() + buffer->begin, buffer->size};
   }
-  [[nodiscard]] OffloadHeader& offload(std::size_t index) const noexcept { return buffers_[index]->offload; }
+  [[nodiscard]] OffloadHeader& offload(std::size_t index) const noexcept {
+    return buffers_[index]->offload;
+  }
   [[nodiscard]] std::size_t total_bytes() const noexcept {
     std::size_t sum = 0;
     for (std::size_t i = 0; i < size_; ++i) sum += buffers_[i]->size;

@@ -10,15 +10,15 @@
 namespace warren {
 
 enum class DropReason : std::uint8_t {
-  no_buffer,        ///< the pool is exhausted
-  malformed,        ///< headers that contradict the packet's length
-  bad_offload,      ///< checksum or segmentation fields that point outside the packet or make no sense
-  too_big,          ///< larger than the next device or port takes
-  no_link,          ///< the port is not linked to another
-  queue_full,       ///< the receiver does not keep up
-  device_error,     ///< the kernel refused the packet
-  wrong_medium,     ///< not what the port carries: neither IPv4 nor IPv6 on an IP port
-  impaired,         ///< lost on purpose by an impairment node
+  no_buffer,     ///< the pool is exhausted
+  malformed,     ///< headers that contradict the packet's length
+  bad_offload,   ///< checksum or segmentation fields that point outside the packet or make no sense
+  too_big,       ///< larger than the next device or port takes
+  no_link,       ///< the port is not linked to another
+  queue_full,    ///< the receiver does not keep up
+  device_error,  ///< the kernel refused the packet
+  wrong_medium,  ///< not what the port carries: neither IPv4 nor IPv6 on an IP port
+  impaired,      ///< lost on purpose by an impairment node
   count_
 };
 inline constexpr std::size_t drop_reason_count = static_cast<std::size_t>(DropReason::count_);
@@ -32,7 +32,9 @@ class Counter {
   void add(std::uint64_t n) noexcept {
     value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
-  [[nodiscard]] std::uint64_t value() const noexcept { return value_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t value() const noexcept {
+    return value_.load(std::memory_order_relaxed);
+  }
 
  private:
   std::atomic<std::uint64_t> value_{0};

@@ -3,10 +3,12 @@
 ///     slot of a pool:  | PacketBuffer | headroom |  data (size bytes)  | tailroom |
 ///                                                ^ data()
 ///
-/// A Packet owns one slot of a Pool and gives it back when it dies. Encapsulation prepends into the headroom.
+/// A Packet owns one slot of a Pool and gives it back when it dies. Encapsulation prepends into the
+/// headroom.
 ///
-/// Threads: a Packet belongs to one thread at a time. Any thread may free packets; Pool::allocate is for one thread at a
-/// time. So a reader thread can fill packets and a writer thread free them, with no lock between them.
+/// Threads: a Packet belongs to one thread at a time. Any thread may free packets; Pool::allocate
+/// is for one thread at a time. So a reader thread can fill packets and a writer thread free them,
+/// with no lock between them.
 #pragma once
 
 #include <atomic>
@@ -28,8 +30,8 @@ namespace detail {
 /// The head of a slot. Its own cache line, so that the packet's first bytes begin one.
 struct alignas(64) PacketBuffer {
   Pool* pool;
-  PacketBuffer* next;      ///< chain of buffers that were given back
-  std::uint32_t begin;     ///< offset of the data from the end of this struct
+  PacketBuffer* next;   ///< chain of buffers that were given back
+  std::uint32_t begin;  ///< offset of the data from the end of this struct
   std::uint32_t size;
   std::uint32_t capacity;  ///< bytes after this struct
   OffloadHeader offload;
@@ -62,7 +64,8 @@ class Packet {
   [[nodiscard]] std::size_t tailroom() const noexcept {
     return buffer_->capacity - buffer_->begin - buffer_->size;
   }
-  /// What remains to be done to the packet. Positions count from data(): prepend and trim_front do not move them.
+  /// What remains to be done to the packet. Positions count from data(): prepend and trim_front do
+  /// not move them.
   [[nodiscard]] OffloadHeader& offload() const noexcept { return buffer_->offload; }
 
   /// The new first bytes; the caller has checked headroom().
@@ -88,8 +91,8 @@ class Packet {
   detail::PacketBuffer* buffer_ = nullptr;
 };
 
-/// A fixed number of packet buffers of one size in one mapping. Pages that were never used take no memory. Packets must
-/// not outlive their pool.
+/// A fixed number of packet buffers of one size in one mapping. Pages that were never used take no
+/// memory. Packets must not outlive their pool.
 class Pool {
  public:
   static constexpr std::size_t default_headroom = 192;
@@ -97,14 +100,14 @@ class Pool {
   static constexpr std::size_t super_packet_size = 65536 + 64;
 
   /// `count` packets that can grow to `packet_size` bytes behind `headroom` bytes.
-  [[nodiscard]] static Result<std::unique_ptr<Pool>> create(std::size_t count, std::size_t packet_size,
-                                                            std::size_t headroom = default_headroom);
+  [[nodiscard]] static Result<std::unique_ptr<Pool>> create(
+      std::size_t count, std::size_t packet_size, std::size_t headroom = default_headroom);
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool();
 
-  /// An empty packet (size 0, offload cleared), or no packet where all are in use. Recently freed buffers come first:
-  /// they are warm in the cache.
+  /// An empty packet (size 0, offload cleared), or no packet where all are in use. Recently freed
+  /// buffers come first: they are warm in the cache.
   [[nodiscard]] Packet allocate() noexcept;
 
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
@@ -113,7 +116,8 @@ class Pool {
  private:
   friend class Packet;
   friend class Batch;
-  Pool(std::byte* memory, std::size_t mapped, std::size_t count, std::size_t packet_size, std::size_t headroom);
+  Pool(std::byte* memory, std::size_t mapped, std::size_t count, std::size_t packet_size,
+       std::size_t headroom);
   /// Takes back a chain linked by `next`, from any thread.
   void give_back(detail::PacketBuffer* first, detail::PacketBuffer* last) noexcept;
   void collect_returned() noexcept;

@@ -1,11 +1,12 @@
-/// Errors of set-up code. The data path does not use them: there, errors are counters (see counters.h).
+/// Errors of set-up code. The data path does not use them: there, errors are counters (see
+/// counters.h).
 #pragma once
+
+#include <tl/expected.hpp>
 
 #include <cerrno>
 #include <string>
 #include <utility>
-
-#include <tl/expected.hpp>
 
 namespace warren {
 

@@ -1,8 +1,9 @@
 /// A bounded queue between one writer thread and one reader thread, without locks.
 ///
-/// Theory of operation. Two indices run freely and are reduced by a mask. Each side owns one of them, and keeps a copy of
-/// the other that it renews only when the ring looks full (or empty), so that in steady flow the two threads touch each
-/// other's cache lines once per lap and not once per item.
+/// Theory of operation. Two indices run freely and are reduced by a mask. Each side owns one of
+/// them, and keeps a copy of the other that it renews only when the ring looks full (or empty), so
+/// that in steady flow the two threads touch each other's cache lines once per lap and not once per
+/// item.
 #pragma once
 
 #include <atomic>

@@ -1,8 +1,9 @@
 /// A TUN or TAP device: made or attached, configured, and closed.
 ///
 /// Source: the kernel's Documentation/networking/tuntap.rst and include/uapi/linux/if_tun.h.
-/// Errors name the device, the action and the errno text. A Tun may be moved; its methods are for one thread at a time.
-/// The queues' descriptors may be read and written by other threads (one reader and one writer each).
+/// Errors name the device, the action and the errno text. A Tun may be moved; its methods are for
+/// one thread at a time. The queues' descriptors may be read and written by other threads (one
+/// reader and one writer each).
 #pragma once
 
 #include <array>
@@ -30,7 +31,8 @@ struct IpAddress {
   friend bool operator==(const IpAddress&, const IpAddress&) = default;
 };
 
-/// An address with the length of its network: "10.0.1.1/24". As an interface's address the host bits stay.
+/// An address with the length of its network: "10.0.1.1/24". As an interface's address the host
+/// bits stay.
 struct IpPrefix {
   IpAddress address;
   unsigned length = 0;
@@ -60,18 +62,20 @@ enum class TunMode : std::uint8_t { tun, tap };
 
 struct TunConfig {
   TunMode mode = TunMode::tun;
-  std::string name;               ///< empty, or with "%d": the kernel chooses. At most 15 bytes.
-  std::string netns;              ///< make the device in this network namespace: a name of `ip netns`, or a path
+  std::string name;  ///< empty, or with "%d": the kernel chooses. At most 15 bytes.
+  std::string
+      netns;  ///< make the device in this network namespace: a name of `ip netns`, or a path
   std::vector<IpPrefix> addresses;
   std::optional<std::uint32_t> mtu;
-  std::optional<MacAddress> mac;  ///< TAP only
-  unsigned queues = 1;            ///< more than one: several readers, which reorder a flow
+  std::optional<MacAddress> mac;       ///< TAP only
+  unsigned queues = 1;                 ///< more than one: several readers, which reorder a flow
   std::optional<std::uint32_t> owner;  ///< uid that may attach without privileges
   std::optional<std::uint32_t> group;
   std::optional<std::uint32_t> tx_queue_length;
-  bool persist = false;           ///< the device outlives the process
+  bool persist = false;  ///< the device outlives the process
   bool up = true;
-  bool offload = false;           ///< packets carry an OffloadHeader; checksum, TSO4/6 and USO4/6 where the kernel has them
+  bool offload = false;  ///< packets carry an OffloadHeader; checksum, TSO4/6 and USO4/6 where the
+                         ///< kernel has them
   std::vector<Route> routes;
 
   friend bool operator==(const TunConfig&, const TunConfig&) = default;
@@ -90,11 +94,12 @@ struct TunOffloads {
 
 class Tun {
  public:
-  /// Makes the device, or attaches to an existing one of that name, and applies the whole configuration. On failure
-  /// nothing is left behind.
+  /// Makes the device, or attaches to an existing one of that name, and applies the whole
+  /// configuration. On failure nothing is left behind.
   [[nodiscard]] static Result<Tun> open(const TunConfig& config);
-  /// Takes over a descriptor that another program opened (TUNSETIFF done). Its offloads are as `offload` asks, where the
-  /// descriptor carries the header (IFF_VNET_HDR); addresses and the like are left as they are.
+  /// Takes over a descriptor that another program opened (TUNSETIFF done). Its offloads are as
+  /// `offload` asks, where the descriptor carries the header (IFF_VNET_HDR); addresses and the like
+  /// are left as they are.
   [[nodiscard]] static Result<Tun> adopt(Fd fd, bool offload);
 
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -104,7 +109,8 @@ class Tun {
   /// The non-blocking descriptor of queue `index`, owned by this object.
   [[nodiscard]] int fd(std::size_t index = 0) const { return queues_[index].get(); }
 
-  // The device as the kernel has it now; each asks or tells over netlink, in the device's namespace.
+  // The device as the kernel has it now; each asks or tells over netlink, in the device's
+  // namespace.
   [[nodiscard]] Result<std::uint32_t> mtu() const;
   [[nodiscard]] Result<std::vector<IpPrefix>> addresses() const;
   Result<> set_mtu(std::uint32_t mtu);

@@ -43,7 +43,8 @@ void ring_push_and_pop(benchmark::State& state) {
   Batch batch;
   while (!batch.full()) batch.push(pool->allocate());
   for (auto _ : state) {
-    for (std::size_t i = 0; i < Batch::capacity; ++i) benchmark::DoNotOptimize(ring.push(batch.take(i)));
+    for (std::size_t i = 0; i < Batch::capacity; ++i)
+      benchmark::DoNotOptimize(ring.push(batch.take(i)));
     batch.clear();
     Packet packet;
     while (ring.pop(packet)) batch.push(std::move(packet));

@@ -1,11 +1,11 @@
 /// Messages for the person who runs Warren, on stderr. Never called per packet.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <optional>
 #include <string_view>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace warren::log {
 
@@ -14,7 +14,8 @@ enum class Level { error, warning, info, debug };
 [[nodiscard]] std::optional<Level> parse_level(std::string_view name);
 void set_level(Level level);
 [[nodiscard]] bool enabled(Level level);
-/// Writes one line. Under systemd each line carries the priority prefix that the journal reads ("<4>").
+/// Writes one line. Under systemd each line carries the priority prefix that the journal reads
+/// ("<4>").
 void write(Level level, std::string_view message);
 
 template <class... Args>

@@ -1,16 +1,18 @@
-#include <warren/batch.h>
-#include <warren/packet.h>
-
 #include <sys/mman.h>
 
 #include <new>
+
+#include <warren/batch.h>
+#include <warren/packet.h>
 
 namespace warren {
 
 using detail::PacketBuffer;
 
 namespace {
-constexpr std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
+constexpr std::size_t round_up(std::size_t n, std::size_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
 
 std::size_t slot_size(std::size_t packet_size, std::size_t headroom) {
   return round_up(sizeof(PacketBuffer) + headroom + packet_size, 64);
@@ -22,11 +24,14 @@ void Packet::free() noexcept {
   buffer_ = nullptr;
 }
 
-Result<std::unique_ptr<Pool>> Pool::create(std::size_t count, std::size_t packet_size, std::size_t headroom) {
+Result<std::unique_ptr<Pool>> Pool::create(std::size_t count, std::size_t packet_size,
+                                           std::size_t headroom) {
   headroom = round_up(headroom, 64);
   const std::size_t mapped = round_up(count * slot_size(packet_size, headroom), 4096);
-  void* memory = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return fail_errno("map memory for " + std::to_string(count) + " packets");
+  void* memory =
+      ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED)
+    return fail_errno("map memory for " + std::to_string(count) + " packets");
   return std::unique_ptr<Pool>(
       new Pool(static_cast<std::byte*>(memory), mapped, count, packet_size, headroom));
 }
@@ -65,7 +70,8 @@ void Pool::give_back(PacketBuffer* first, PacketBuffer* last) noexcept {
   auto* head = returned_.load(std::memory_order_relaxed);
   do {
     last->next = head;
-  } while (!returned_.compare_exchange_weak(head, first, std::memory_order_release, std::memory_order_relaxed));
+  } while (!returned_.compare_exchange_weak(head, first, std::memory_order_release,
+                                            std::memory_order_relaxed));
 }
 
 // The whole chain is taken at once, so the ABA problem of lock-free stacks cannot arise.

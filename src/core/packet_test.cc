@@ -1,12 +1,11 @@
-#include <warren/batch.h>
-#include <warren/packet.h>
-
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <set>
 #include <thread>
 
+#include <warren/batch.h>
+#include <warren/packet.h>
 #include <warren/ring.h>
 
 namespace warren {

@@ -1,6 +1,6 @@
-#include <warren/result.h>
-
 #include <cstring>
+
+#include <warren/result.h>
 
 namespace warren {
 

@@ -1,9 +1,9 @@
-#include <warren/ring.h>
-
 #include <gtest/gtest.h>
 
 #include <memory>
 #include <thread>
+
+#include <warren/ring.h>
 
 namespace warren {
 namespace {
