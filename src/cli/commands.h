@@ -1,0 +1,20 @@
+/// The subcommands of `warren`: each file adds its own to the parser and names what to run if the
+/// user chose it.
+#pragma once
+
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace warren::cli {
+
+/// The status that the program ends with.
+enum Exit : int { success = 0, failed = 1, usage = 2 };
+
+/// What the user chose; a subcommand's callback sets it and main runs it, after the whole command
+/// line was understood.
+using Chosen = std::function<int()>;
+
+}  // namespace warren::cli

@@ -1,0 +1,51 @@
+// `warren`: parses the command line and runs the subcommand.
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <exception>
+
+#include "cli/commands.h"
+#include "core/log.h"
+
+namespace {
+
+using warren::cli::Exit;
+
+// Every mistake on the command line ends with one status and the way to help.
+int parse(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+    return Exit::success;
+  } catch (const CLI::Success& success) {  // --help or --version
+    app.exit(success);
+    return -1;
+  } catch (const CLI::ParseError& error) {
+    const auto chosen = app.get_subcommands();
+    const std::string command = chosen.empty() ? "warren" : "warren " + chosen.front()->get_name();
+    std::fprintf(stderr, "%s: %s\nTry `%s --help`.\n", command.c_str(), error.what(),
+                 command.c_str());
+    return Exit::usage;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Virtual links between Linux machines, and a benchmark that measures them.",
+               "warren");
+  app.set_version_flag("--version", "warren " WARREN_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n"
+      "  warren doctor                 what this machine offers and lacks\n");
+  warren::cli::Chosen chosen;
+
+  if (const int status = parse(app, argc, argv); status != Exit::success)
+    return status < 0 ? Exit::success : status;
+  try {
+    return chosen();
+  } catch (const std::exception& error) {
+    warren::log::error("{}", error.what());
+    return Exit::failed;
+  }
+}
