@@ -1,0 +1,43 @@
+// The header parser and the check of offload headers, on any bytes. Whatever they accept must lie
+// within the packet: every byte that it promises is touched.
+#include <cstdlib>
+#include <cstring>
+
+#include "wire/checksum.h"
+#include "wire/headers.h"
+#include "wire/virtio_net.h"
+
+namespace {
+
+void require(bool condition) {
+  if (!condition) std::abort();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace warren;
+  if (size < 1 + sizeof(OffloadHeader)) return 0;
+  const auto medium = (data[0] & 1) != 0 ? Medium::ethernet : Medium::ip;
+  OffloadHeader offload;
+  std::memcpy(&offload, data + 1, sizeof offload);
+  const auto packet = std::as_bytes(std::span(data, size)).subspan(1 + sizeof offload);
+
+  const auto headers = wire::parse_headers(packet, medium);
+  if (headers) {
+    require(headers->l3 <= headers->l4 && headers->length() <= headers->end &&
+            headers->end <= packet.size());
+    // The sanitizer sees a read past the end.
+    const auto sum = wire::sum_bytes(packet.first(headers->end));
+    require(wire::is_valid(sum + wire::finish(sum)));
+  }
+  if (!wire::check_offload(packet, offload, medium)) {
+    if (offload.checksum_pending()) {
+      require(std::size_t{offload.checksum_start} + offload.checksum_offset + 2 <= packet.size());
+    }
+    if (offload.gso_type != OffloadHeader::gso_none) {
+      require(headers.has_value() && offload.gso_size > 0 && headers->l4_length > 0);
+    }
+  }
+  return 0;
+}
