@@ -44,7 +44,8 @@ function(warren_layer name)
     add_library(warren_${name} INTERFACE)
     set(scope INTERFACE)
   endif()
-  target_include_directories(warren_${name} ${scope} ${headers})
+  # -iquote, so that "linux/netlink.h" is ours and <linux/netlink.h> the kernel's.
+  target_compile_options(warren_${name} ${scope} "SHELL:-iquote ${headers}")
   target_link_libraries(warren_${name} ${scope} warren_public ${arg_DEPENDS})
 
   if(BUILD_TESTING)

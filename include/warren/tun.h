@@ -6,76 +6,35 @@
 /// reader and one writer each).
 #pragma once
 
-#include <array>
-#include <chrono>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include <warren/address.h>
 #include <warren/fd.h>
 #include <warren/result.h>
 
 namespace warren {
-
-/// An IPv4 or IPv6 address in network byte order.
-struct IpAddress {
-  std::array<std::uint8_t, 16> bytes{};  ///< IPv4 uses the first four
-  bool ipv6 = false;
-
-  [[nodiscard]] static Result<IpAddress> parse(std::string_view text);
-  [[nodiscard]] std::string to_string() const;
-  [[nodiscard]] unsigned bits() const { return ipv6 ? 128 : 32; }
-  friend bool operator==(const IpAddress&, const IpAddress&) = default;
-};
-
-/// An address with the length of its network: "10.0.1.1/24". As an interface's address the host
-/// bits stay.
-struct IpPrefix {
-  IpAddress address;
-  unsigned length = 0;
-
-  [[nodiscard]] static Result<IpPrefix> parse(std::string_view text);
-  [[nodiscard]] std::string to_string() const;
-  friend bool operator==(const IpPrefix&, const IpPrefix&) = default;
-};
-
-struct MacAddress {
-  std::array<std::uint8_t, 6> bytes{};
-
-  [[nodiscard]] static Result<MacAddress> parse(std::string_view text);
-  [[nodiscard]] std::string to_string() const;
-  friend bool operator==(const MacAddress&, const MacAddress&) = default;
-};
-
-struct Route {
-  IpPrefix destination;
-  std::optional<IpAddress> via;
-  std::optional<std::uint32_t> metric;
-
-  friend bool operator==(const Route&, const Route&) = default;
-};
 
 enum class TunMode : std::uint8_t { tun, tap };
 
 struct TunConfig {
   TunMode mode = TunMode::tun;
   std::string name;  ///< empty, or with "%d": the kernel chooses. At most 15 bytes.
-  std::string
-      netns;  ///< make the device in this network namespace: a name of `ip netns`, or a path
+  /// Make the device in this network namespace: a name of `ip netns`, or a path.
+  std::string netns;
   std::vector<IpPrefix> addresses;
-  std::optional<std::uint32_t> mtu;
-  std::optional<MacAddress> mac;       ///< TAP only
-  unsigned queues = 1;                 ///< more than one: several readers, which reorder a flow
-  std::optional<std::uint32_t> owner;  ///< uid that may attach without privileges
-  std::optional<std::uint32_t> group;
-  std::optional<std::uint32_t> tx_queue_length;
+  std::optional<std::uint32_t> mtu{};
+  std::optional<MacAddress> mac{};       ///< TAP only
+  unsigned queues = 1;                   ///< more than one: several readers, which reorder a flow
+  std::optional<std::uint32_t> owner{};  ///< uid that may attach without privileges
+  std::optional<std::uint32_t> group{};
+  std::optional<std::uint32_t> tx_queue_length{};
   bool persist = false;  ///< the device outlives the process
   bool up = true;
-  bool offload = false;  ///< packets carry an OffloadHeader; checksum, TSO4/6 and USO4/6 where the
-                         ///< kernel has them
+  /// Packets carry an OffloadHeader; checksum, TSO4/6 and USO4/6 where the kernel has them.
+  bool offload = false;
   std::vector<Route> routes;
 
   friend bool operator==(const TunConfig&, const TunConfig&) = default;

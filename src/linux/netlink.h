@@ -1,0 +1,96 @@
+/// Links, addresses and routes of one network namespace, over rtnetlink.
+///
+/// Source: rtnetlink(7), the kernel's include/uapi/linux/rtnetlink.h and if_link.h.
+/// Errors name the object, the action, the errno text and the kernel's own explanation where it
+/// gives one (NETLINK_EXT_ACK). A Socket is for one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <warren/address.h>
+#include <warren/fd.h>
+#include <warren/result.h>
+
+struct nlmsghdr;
+
+namespace warren::netlink {
+
+struct Link {
+  int index = 0;
+  std::string name;
+  std::string kind;  ///< "veth", "tun", "bridge"; empty for hardware and loopback
+  std::uint32_t mtu = 0;
+  std::uint32_t tx_queue_length = 0;
+  MacAddress mac;
+  bool up = false;       ///< administratively
+  bool running = false;  ///< and has a carrier
+};
+
+/// Both ends of a veth pair.
+struct VethConfig {
+  std::string name;
+  std::string peer_name;
+  std::optional<int> peer_netns{};  ///< descriptor of the namespace in which the peer is made
+  std::optional<std::uint32_t> mtu{};
+  std::optional<MacAddress> mac{};
+  std::optional<MacAddress> peer_mac{};
+  std::optional<unsigned> queues{};  ///< of both ends, both directions
+};
+
+class Message;
+
+class Socket {
+ public:
+  /// Talks to the namespace that the calling thread is in now, also when the thread goes elsewhere
+  /// later.
+  [[nodiscard]] static Result<Socket> open();
+  /// The same for a namespace by name or path, as open_netns() reads it.
+  [[nodiscard]] static Result<Socket> open(std::string_view netns);
+  /// The same for a namespace by descriptor.
+  [[nodiscard]] static Result<Socket> open(int netns);
+
+  [[nodiscard]] Result<std::vector<Link>> links();
+  [[nodiscard]] Result<Link> link(std::string_view name);
+  [[nodiscard]] Result<int> index(std::string_view name);
+
+  Result<> create_veth(const VethConfig& config);
+  Result<> delete_link(std::string_view name);
+  /// Moves the link to another namespace, where it is down and has no address; optionally under a
+  /// new name.
+  Result<> move_link(std::string_view name, int netns, std::string_view new_name = {});
+  Result<> rename_link(std::string_view name, std::string_view new_name);
+  Result<> set_up(std::string_view name, bool up);
+  Result<> set_mtu(std::string_view name, std::uint32_t mtu);
+  Result<> set_mac(std::string_view name, const MacAddress& mac);
+  Result<> set_tx_queue_length(std::string_view name, std::uint32_t packets);
+
+  [[nodiscard]] Result<std::vector<IpPrefix>> addresses(std::string_view name);
+  /// IPv6 addresses are usable at once: duplicate address detection is left out.
+  Result<> add_address(std::string_view name, const IpPrefix& address);
+  Result<> remove_address(std::string_view name, const IpPrefix& address);
+
+  /// A route through the link `name`, in the main table.
+  Result<> add_route(std::string_view name, const Route& route);
+  Result<> remove_route(std::string_view name, const Route& route);
+
+ private:
+  explicit Socket(Fd fd) : fd_(std::move(fd)) {}
+
+  Result<> change_link(std::string_view name, const std::string& action, Message& message);
+  Result<> change_address(std::string_view name, const IpPrefix& address, bool add);
+  Result<> change_route(std::string_view name, const Route& route, bool add);
+  /// Sends the request and calls `each` with every answer until the kernel acknowledges.
+  template <class Each>
+  Result<> request(Message& message, Each&& each);
+  Result<> request(Message& message);
+  Result<std::size_t> receive(char* buffer, std::size_t size);
+
+  Fd fd_;
+  std::uint32_t sequence_ = 0;
+};
+
+}  // namespace warren::netlink
