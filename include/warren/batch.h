@@ -38,6 +38,10 @@ class Batch {
   [[nodiscard]] Packet take(std::size_t index) noexcept {
     return Packet{std::exchange(buffers_[index], nullptr)};
   }
+  /// Fills the hole that take() left.
+  void put(std::size_t index, Packet packet) noexcept {
+    buffers_[index] = std::exchange(packet.buffer_, nullptr);
+  }
   /// A view of packet `index`; the batch keeps it.
   [[nodiscard]] std::span<std::byte> bytes(std::size_t index) const noexcept {
     auto* buffer = buffers_[index];

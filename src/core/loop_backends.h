@@ -38,14 +38,19 @@ namespace warren {
   return true;
 }
 
-/// Hands one packet to the kernel; what it refuses is counted.
-inline void write_packet(const PacketStream::Config& config, Packet& packet) noexcept {
+/// The packet as it is written, its offload header in front where the device wants one.
+[[nodiscard]] inline std::span<std::byte> with_header(const PacketStream::Config& config,
+                                                      Packet& packet) noexcept {
   if (config.offload_header) {
     const OffloadHeader header = packet.offload();
     std::memcpy(packet.prepend(sizeof header), &header, sizeof header);
   }
-  if (::write(config.fd, packet.data(), packet.size()) >= 0) return;
-  switch (errno) {
+  return packet.bytes();
+}
+
+/// The kernel refused a packet, for reason `error`.
+inline void count_refusal(const PacketStream::Config& config, int error) noexcept {
+  switch (error) {
     case EAGAIN:
       return config.write_counters->drop(DropReason::queue_full);
     case EINVAL:
@@ -55,6 +60,12 @@ inline void write_packet(const PacketStream::Config& config, Packet& packet) noe
     default:
       return config.write_counters->drop(DropReason::device_error);
   }
+}
+
+/// Hands one packet to the kernel.
+inline void write_packet(const PacketStream::Config& config, Packet& packet) noexcept {
+  const auto bytes = with_header(config, packet);
+  if (::write(config.fd, bytes.data(), bytes.size()) < 0) count_refusal(config, errno);
 }
 
 }  // namespace warren

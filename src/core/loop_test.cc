@@ -123,14 +123,21 @@ TEST_P(LoopTest, CountsWhatTheKernelRefuses) {
   std::uint64_t sent = 0;
   while (written.dropped() == 0) {
     Batch batch;
-    Packet packet = loop_->pool().allocate();
-    packet.resize(1000);
-    std::memset(packet.data(), 0, 1000);
-    batch.push(std::move(packet));
+    for (int i = 0; i < 3; ++i) {
+      Packet packet = loop_->pool().allocate();
+      ASSERT_TRUE(packet);
+      packet.resize(1000);
+      std::memset(packet.data(), 0, 1000);
+      batch.push(std::move(packet));
+    }
     (*stream)->write(batch);
     ASSERT_LT(++sent, 1000000U);
+    // Refusals on a ring arrive in the loop.
+    collector.loop.stop();
+    ASSERT_TRUE(loop_->run());
   }
-  EXPECT_EQ(written.dropped(DropReason::queue_full), 1U);
+  EXPECT_LE(written.dropped(DropReason::queue_full), 3U);
+  EXPECT_EQ(written.dropped(), written.dropped(DropReason::queue_full));
 }
 
 TEST_P(LoopTest, TimersRunInTheirOrderOnceAndCanBeCancelled) {

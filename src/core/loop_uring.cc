@@ -11,6 +11,10 @@
 //                                   |
 //     completion {id 0, n bytes} -> Packet -> batch -> receiver
 //
+// Writes are queued for a whole batch and submitted at once. A TUN device takes or refuses a packet
+// while it is submitted and never waits (the descriptor is non-blocking), so the buffers are free
+// when the submission returns; only refusals post a completion.
+//
 // Streams and watches die in the middle of a round, while completions for them are still to come.
 // Their destructors cancel what is outstanding and reap until the kernel has confirmed it;
 // completions for others that turn up meanwhile are kept for the round that runs. So a Source in a
@@ -38,13 +42,16 @@ struct Completion {
   unsigned flags;
 };
 
-/// Something that has requests in flight. Its address is their user_data.
+/// Something that has requests in flight. Its address is their user_data; the lowest bit marks a
+/// refused write, which was not counted as in flight.
 class Source {
  public:
   virtual ~Source() = default;
   virtual void complete(const Completion& completion) noexcept = 0;
+  virtual void refused(int /*error*/) noexcept {}
   unsigned in_flight = 0;
 };
+constexpr std::uint64_t write_mark = 1;
 
 class UringLoop final : public Loop {
  public:
@@ -60,6 +67,7 @@ class UringLoop final : public Loop {
 
   io_uring& ring() noexcept { return ring_; }
   io_uring_sqe* request(Source* source) noexcept;
+  void submit() noexcept { ::io_uring_submit(&ring_); }
   /// Cancels all requests of a source, and returns when the kernel has let go of them.
   void cancel(Source* source) noexcept;
   unsigned short new_buffer_group() noexcept { return next_group_++; }
@@ -72,14 +80,11 @@ class UringLoop final : public Loop {
  private:
   struct Pending {
     Source* source;
+    bool write;
     Completion completion;
   };
   bool take_completion(Pending& pending) noexcept;
-  static void deliver(const Pending& pending) noexcept {
-    if (pending.source == nullptr) return;
-    if ((pending.completion.flags & IORING_CQE_F_MORE) == 0) --pending.source->in_flight;
-    pending.source->complete(pending.completion);
-  }
+  static void deliver(const Pending& pending) noexcept;
 
   io_uring ring_{};
   bool ready_ = false;
@@ -100,15 +105,9 @@ class UringStream final : public PacketStream, public Source {
   }
   Result<> start();
 
-  void write(Batch& batch) noexcept override {
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      Packet packet = batch.take(i);
-      write_packet(config_, packet);
-    }
-    batch.clear();
-  }
-
+  void write(Batch& batch) noexcept override;
   void complete(const Completion& completion) noexcept override;
+  void refused(int error) noexcept override { count_refusal(config_, error); }
   void end_round() noexcept;
 
  private:
@@ -160,6 +159,32 @@ Result<> UringStream::start() {
   arm();
   loop_.streams.push_back(this);
   return {};
+}
+
+void UringStream::write(Batch& batch) noexcept {
+  // A single packet is cheaper to write than to queue, and nothing is queued from one batch to the
+  // next.
+  if (batch.size() == 1) {
+    Packet packet = batch.take(0);
+    write_packet(config_, packet);
+    return batch.clear();
+  }
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    Packet packet = batch.take(i);
+    const auto bytes = with_header(config_, packet);
+    batch.put(i, std::move(packet));
+    auto* sqe = loop_.request(nullptr);
+    if (sqe == nullptr) {
+      config_.write_counters->drop(DropReason::queue_full);
+      continue;
+    }
+    ::io_uring_prep_write(sqe, config_.fd, bytes.data(), static_cast<unsigned>(bytes.size()), 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    ::io_uring_sqe_set_data64(
+        sqe, reinterpret_cast<std::uintptr_t>(static_cast<Source*>(this)) | write_mark);
+  }
+  loop_.submit();
+  batch.clear();
 }
 
 void UringStream::complete(const Completion& completion) noexcept {
@@ -282,33 +307,45 @@ io_uring_sqe* UringLoop::request(Source* source) noexcept {
 }
 
 void UringLoop::cancel(Source* source) noexcept {
-  std::erase_if(set_aside_, [&](const Pending& pending) {
-    if (pending.source != source) return false;
-    if ((pending.completion.flags & IORING_CQE_F_MORE) == 0) --source->in_flight;
-    return true;
-  });
-  if (source->in_flight == 0) return;
-  if (auto* sqe = request(nullptr)) {
-    ::io_uring_prep_cancel(sqe, source, IORING_ASYNC_CANCEL_ALL);
-    ::io_uring_sqe_set_data(sqe, nullptr);
-  }
-  while (source->in_flight > 0) {
-    Pending pending;
-    if (!take_completion(pending)) {
-      ::io_uring_submit_and_wait(&ring_, 1);
-      continue;
+  if (source->in_flight > 0) {
+    if (auto* sqe = request(nullptr)) {
+      ::io_uring_prep_cancel(sqe, source, IORING_ASYNC_CANCEL_ALL);
+      ::io_uring_sqe_set_data(sqe, nullptr);
     }
-    if (pending.source == source)
-      deliver(pending);
-    else
-      set_aside_.push_back(pending);
   }
+  auto for_source = [source](const Pending& pending) {
+    if (pending.source != source) return false;
+    deliver(pending);
+    return true;
+  };
+  std::erase_if(set_aside_, for_source);
+  // Refused writes are not in flight, but their completions wait in the queue as well: it is
+  // emptied to the end.
+  Pending pending;
+  for (;;) {
+    if (take_completion(pending)) {
+      if (!for_source(pending)) set_aside_.push_back(pending);
+    } else if (source->in_flight > 0) {
+      ::io_uring_submit_and_wait(&ring_, 1);
+    } else {
+      return;
+    }
+  }
+}
+
+void UringLoop::deliver(const Pending& pending) noexcept {
+  if (pending.source == nullptr) return;
+  if (pending.write) return pending.source->refused(-pending.completion.result);
+  if ((pending.completion.flags & IORING_CQE_F_MORE) == 0) --pending.source->in_flight;
+  pending.source->complete(pending.completion);
 }
 
 bool UringLoop::take_completion(Pending& pending) noexcept {
   io_uring_cqe* cqe = nullptr;
   if (::io_uring_peek_cqe(&ring_, &cqe) != 0 || cqe == nullptr) return false;
-  pending.source = static_cast<Source*>(::io_uring_cqe_get_data(cqe));
+  pending.source =
+      reinterpret_cast<Source*>(static_cast<std::uintptr_t>(cqe->user_data & ~write_mark));
+  pending.write = (cqe->user_data & write_mark) != 0;
   pending.completion = {cqe->res, cqe->flags};
   ::io_uring_cqe_seen(&ring_, cqe);
   return true;
