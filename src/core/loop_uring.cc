@@ -23,6 +23,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include <array>
 #include <deque>
@@ -180,6 +181,8 @@ void UringStream::write(Batch& batch) noexcept {
     }
     ::io_uring_prep_write(sqe, config_.fd, bytes.data(), static_cast<unsigned>(bytes.size()), 0);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->rw_flags =
+        RWF_NOWAIT;  // refuse rather than wait: O_NONBLOCK alone would make io_uring poll and retry
     ::io_uring_sqe_set_data64(
         sqe, reinterpret_cast<std::uintptr_t>(static_cast<Source*>(this)) | write_mark);
   }
