@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <warren/address.h>
@@ -16,6 +18,10 @@
 #include <warren/result.h>
 
 namespace warren {
+
+namespace netlink {
+class Socket;
+}
 
 enum class TunMode : std::uint8_t { tun, tap };
 
@@ -61,15 +67,16 @@ class Tun {
   /// are left as they are.
   [[nodiscard]] static Result<Tun> adopt(Fd fd, bool offload);
 
-  [[nodiscard]] const std::string& name() const { return name_; }
+  /// The device's name as the kernel has it now, also after it was renamed.
+  [[nodiscard]] std::string name() const;
   [[nodiscard]] TunMode mode() const { return mode_; }
   [[nodiscard]] TunOffloads offloads() const { return offloads_; }
   [[nodiscard]] std::size_t queue_count() const { return queues_.size(); }
   /// The non-blocking descriptor of queue `index`, owned by this object.
   [[nodiscard]] int fd(std::size_t index = 0) const { return queues_[index].get(); }
 
-  // The device as the kernel has it now; each asks or tells over netlink, in the device's
-  // namespace.
+  // The device as the kernel has it now; each asks or tells over netlink, in the namespace that the
+  // device is in, also after it was moved to another.
   [[nodiscard]] Result<std::uint32_t> mtu() const;
   [[nodiscard]] Result<std::vector<IpPrefix>> addresses() const;
   Result<> set_mtu(std::uint32_t mtu);
@@ -78,15 +85,18 @@ class Tun {
   Result<> set_up(bool up);
   Result<> add_address(const IpPrefix& address);
   Result<> remove_address(const IpPrefix& address);
+  /// A route that is there already is no error.
   Result<> add_route(const Route& route);
   Result<> remove_route(const Route& route);
   Result<> set_persist(bool persist);
 
  private:
   Tun() = default;
+  [[nodiscard]] Result<> configure(const TunConfig& config);
+  template <class Action>
+  auto with_netlink(Action&& action) const
+      -> decltype(action(std::declval<netlink::Socket&>(), std::string_view{}));
 
-  std::string name_;
-  std::string netns_;
   TunMode mode_ = TunMode::tun;
   TunOffloads offloads_;
   std::vector<Fd> queues_;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -13,7 +14,14 @@ namespace warren {
 
 namespace {
 constexpr const char* own_namespace = "/proc/thread-self/ns/net";
+
+bool same_netns(int a, int b) {
+  struct stat first{};
+  struct stat second{};
+  return ::fstat(a, &first) == 0 && ::fstat(b, &second) == 0 && first.st_ino == second.st_ino &&
+         first.st_dev == second.st_dev;
 }
+}  // namespace
 
 Result<Fd> open_netns(std::string_view name) {
   std::string path{name};
@@ -52,6 +60,7 @@ Result<> enter_netns(int netns) {
 Result<NetnsScope> NetnsScope::enter(int netns) {
   auto home = open_netns("");
   if (!home) return tl::unexpected(home.error());
+  if (same_netns(home->get(), netns)) return NetnsScope{Fd{}};
   if (auto entered = enter_netns(netns); !entered) return tl::unexpected(entered.error());
   return NetnsScope{std::move(*home)};
 }

@@ -27,6 +27,7 @@ Result<> enter_netns(int netns);
 /// The calling thread is in the namespace while the object lives.
 class NetnsScope {
  public:
+  /// Needs no privilege where the thread is in the namespace already.
   [[nodiscard]] static Result<NetnsScope> enter(int netns);
   /// As above; does nothing where `name` is empty.
   [[nodiscard]] static Result<NetnsScope> enter(std::string_view name);
