@@ -1,8 +1,8 @@
-#include "core/loop.h"
-
 #include <sys/eventfd.h>
 
 #include <algorithm>
+
+#include <warren/loop.h>
 
 #include "core/loop_backends.h"
 

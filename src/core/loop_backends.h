@@ -6,7 +6,7 @@
 #include <cstring>
 #include <ctime>
 
-#include "core/loop.h"
+#include <warren/loop.h>
 
 namespace warren {
 

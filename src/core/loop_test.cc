@@ -1,5 +1,3 @@
-#include "core/loop.h"
-
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -8,6 +6,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <warren/loop.h>
 
 namespace warren {
 namespace {

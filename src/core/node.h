@@ -7,7 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/loop.h"
+#include <warren/loop.h>
+
 #include "core/port.h"
 
 namespace warren {

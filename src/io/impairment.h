@@ -22,9 +22,8 @@
 
 #include <warren/batch.h>
 #include <warren/counters.h>
+#include <warren/loop.h>
 #include <warren/result.h>
-
-#include "core/loop.h"
 
 namespace warren {
 

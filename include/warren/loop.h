@@ -1,9 +1,17 @@
 /// One thread's event loop: waits for devices, descriptors and timers, and runs what they are for
-/// to completion.
+/// to completion. It is what `warren up` runs on, and the library's fastest way to use a TUN
+/// device:
 ///
-/// Two backends stand behind this interface. The io_uring backend needs multishot reads
-/// (kernel 6.7); the epoll backend runs everywhere. All methods but stop() belong to the thread
-/// that runs the loop.
+///     auto loop = Loop::create();                      // in the thread that runs it
+///     auto in = (*loop)->open_stream({.fd = tun.fd(), .offload_header = tun.offloads().header,
+///                                     .receiver = &receiver, …});   // receiver.on_packets(batch)
+///     (*in)->write(batch);                             // super-packets go out whole
+///     (*loop)->run();
+///
+/// Two backends stand behind this interface. io_uring reads with one outstanding request
+/// (multishot, kernel 6.7) and writes a batch with one system call; epoll runs on every kernel
+/// since 5.11. All methods but stop() belong to the thread that made the loop. Packets come from
+/// pool() and must not outlive the loop.
 #pragma once
 
 #include <chrono>
