@@ -17,4 +17,6 @@ enum Exit : int { success = 0, failed = 1, usage = 2 };
 /// line was understood.
 using Chosen = std::function<int()>;
 
+void add_bench(CLI::App& app, Chosen& chosen);
+
 }  // namespace warren::cli

@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
       "Examples:\n"
       "  warren doctor                 what this machine offers and lacks\n");
   warren::cli::Chosen chosen;
+  warren::cli::add_bench(app, chosen);
 
   if (const int status = parse(app, argc, argv); status != Exit::success)
     return status < 0 ? Exit::success : status;

@@ -65,20 +65,20 @@ class TomlTable {
 
   /// A string that `parse` (std::string_view to Result<T>) understands.
   template <class Parse>
-  auto parse(std::string_view key, Parse parse) {
+  auto parse(std::string_view key, Parse convert_one) {
     using Value = typename std::invoke_result_t<Parse, std::string_view>::value_type;
     std::optional<Value> value;
     if (const auto text = located_string(key))
-      convert(*text, parse, [&](Value v) { value = std::move(v); });
+      convert(*text, convert_one, [&](Value v) { value = std::move(v); });
     return value;
   }
   /// An array of strings that `parse` understands, each.
   template <class Parse>
-  auto parse_each(std::string_view key, Parse parse) {
+  auto parse_each(std::string_view key, Parse convert_one) {
     using Value = typename std::invoke_result_t<Parse, std::string_view>::value_type;
     std::vector<Value> values;
     for (const auto& text : located_strings(key))
-      convert(text, parse, [&](Value v) { values.push_back(std::move(v)); });
+      convert(text, convert_one, [&](Value v) { values.push_back(std::move(v)); });
     return values;
   }
 
@@ -101,8 +101,8 @@ class TomlTable {
       : state_(state), table_(table), path_(std::move(path)) {}
 
   template <class Parse, class Keep>
-  void convert(const TomlString& text, Parse& parse, Keep keep) {
-    auto parsed = parse(std::string_view(text.text));
+  void convert(const TomlString& text, Parse& convert_one, Keep keep) {
+    auto parsed = convert_one(std::string_view(text.text));
     if (parsed)
       keep(std::move(*parsed));
     else

@@ -1,0 +1,75 @@
+/// What is reported about a row, from all its runs, and the JSON of a whole session (`warren bench
+/// --json`).
+///
+///     {"machine": {…},
+///      "scenarios": [{"name": "tun", "duration_s": 5, "warmup_s": 1, "repeat": 5, "interrupted":
+///      false, …}], "results": [{"scenario": "tun", "row": "pass-through", "workload": "tcp",
+///      "direction": "forward",
+///                   "gbps": {"median": …, "min": …, "max": …, "runs": […]},    payload received;
+///                   null if never measured "retransmits": {"median": …, …}, TCP; null for UDP
+///                   "lost_percent": {…}, "jitter_ms": {…},                     UDP; null for TCP
+///                   "congestion": "cubic",                                     what the sender
+///                   used "cpu_percent": {"avg": …, "max": …},                       the row's
+///                   programs, of one core "system_cpu_percent": …, "system_softirq_percent": …,
+///                   the machine, of all cores "rss_mib": {"avg": …, "max": …}, the row's programs
+///                   "ratio_to_loopback": …, "relative_to": "sync", "ratio": …,
+///                   "skipped": null, "failed": null,                           or why
+///                   "commands": […], "raw": […]}]}                             raw: iperf3's own
+///                   JSON, in full
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/machine.h"
+#include "bench/runner.h"
+#include "bench/statistics.h"
+
+namespace warren::bench {
+
+struct RowSummary {
+  const RowResult* result = nullptr;
+  std::string scenario;
+  Summary gbps;
+  std::optional<Summary> retransmits;
+  std::optional<Summary> lost_percent;
+  std::optional<Summary> jitter_ms;
+  std::string congestion;
+  std::optional<double> cpu_avg;  ///< median over the runs; the maxima are maxima
+  std::optional<double> cpu_max;
+  std::optional<double> rss_avg_mib;
+  std::optional<double> rss_max_mib;
+  double system_cpu = 0;
+  double system_softirq = 0;
+  std::optional<double> ratio_to_loopback;  ///< of the medians, same workload and direction
+  std::optional<double> ratio;              ///< likewise, to the row that was named
+};
+
+/// One summary per row, workload and direction, in order; they point into `result`. `relative_to`
+/// is a row or "".
+[[nodiscard]] std::vector<RowSummary> summarize_rows(const ScenarioResult& result,
+                                                     const std::string& relative_to);
+
+/// A flame graph that was taken of a row, see flamegraph.h.
+struct FlameGraph {
+  std::string scenario;
+  std::string row;
+  std::string svg;   ///< empty if it failed
+  std::string note;  ///< what it shows, or why it failed
+};
+
+/// Everything that one `warren bench` measured.
+struct Session {
+  Machine machine;
+  std::string date;  ///< ISO 8601
+  std::string command;
+  std::string relative_to;
+  std::vector<ScenarioResult> scenarios;
+  std::vector<FlameGraph> flame_graphs;
+};
+
+/// The JSON above. `for_report` adds what the HTML report shows beyond it: the flame graphs.
+[[nodiscard]] std::string to_json(const Session& session, bool for_report = false);
+
+}  // namespace warren::bench

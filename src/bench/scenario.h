@@ -1,0 +1,110 @@
+/// A scenario: hosts, the wires between them, what runs on them, and the rows to compare.
+/// scenarios/*.toml are files of this kind, and say by example how they are written.
+///
+///     hosts = ["left", "middle", "right"]
+///     [wire.NAME]      a link of the test bed itself: veth, veth joined by bpf_redirect_peer, or
+///     impaired [network.NAME]   a network file that `warren up` runs in a host [program.NAME]
+///     another program, with its command line, and devices of its to move to hosts [forwarder] what
+///     a row runs that has a `command`, and what --row and --peer run [workload.NAME]  the traffic
+///     [[row]]          a line of the table: which wires, networks and programs it brings up
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <warren/address.h>
+#include <warren/result.h>
+
+#include "bench/iperf3.h"
+#include "linux/ethtool.h"
+
+namespace warren::bench {
+
+/// A network device, where it is to be and how it is to be set up.
+struct Device {
+  std::string host;
+  std::string name;
+  std::vector<IpPrefix> addresses;
+  std::vector<IpPrefix> routes;  ///< destinations reached through the device
+  std::optional<std::uint32_t> mtu;
+  std::map<ethtool::Feature, bool> offload;  ///< those not named stay as the driver has them
+};
+
+struct Wire {
+  enum class Join {
+    veth,           ///< one veth pair
+    redirect_peer,  ///< two veth pairs, joined in the host `via` by bpf_redirect_peer
+    impaired,  ///< two TAP devices, joined in the host `via` by `warren up` with an impairment node
+  };
+  std::string name;
+  Join join = Join::veth;
+  std::string via;
+  std::string impair;        ///< the keys of the impairment node, as TOML lines
+  std::vector<Device> ends;  ///< two
+};
+
+/// A network file; `text` is what it says, from wherever the scenario had it.
+struct Network {
+  std::string name;
+  std::string host;
+  std::string text;
+};
+
+struct Program {
+  std::string name;
+  std::string host;
+  std::string command;  ///< {warren} and {examples} stand for the warren program and the folder of
+                        ///< the examples
+  std::vector<Device> move;  ///< devices that it makes, and where they go
+};
+
+struct Workload {
+  std::string name;
+  std::string client;   ///< host
+  std::string server;   ///< host
+  std::string address;  ///< of the server
+  Iperf3 iperf3;
+};
+
+struct Row {
+  std::string name;
+  std::string about;
+  std::vector<std::string> wires;
+  std::vector<std::string> networks;
+  std::vector<std::string> programs;
+  std::string command;  ///< run as the scenario's forwarder; empty if there is none
+  bool peer = false;  ///< somebody else's program: a row that is skipped where it is not installed
+  std::optional<std::string> client;  ///< in place of the workload's
+  std::optional<std::string> server;
+  std::optional<std::string> address;
+};
+
+struct Scenario {
+  std::string name;
+  std::string title;
+  std::string path;
+  std::vector<std::string> hosts;
+  std::vector<Wire> wires;
+  std::vector<Network> networks;
+  std::vector<Program> programs;
+  std::optional<Program> forwarder;  ///< its command is what is appended to a row's
+  std::vector<Workload> workloads;
+  std::vector<Row> rows;
+  std::vector<std::string> quick;  ///< the rows of --quick
+  std::string relative_to;         ///< the row that ratios refer to, beside loopback
+
+  [[nodiscard]] const Row* find_row(std::string_view row) const;
+  /// Adds a row that runs `command` as the forwarder, or gives the row of that name another
+  /// command.
+  Result<> set_row(const std::string& row, const std::string& command, bool peer);
+};
+
+/// Errors name file, line, column and key, and suggest the nearest name.
+[[nodiscard]] Result<Scenario> parse_scenario(std::string_view text, const std::string& path);
+[[nodiscard]] Result<Scenario> load_scenario(const std::string& path);
+
+}  // namespace warren::bench

@@ -1,0 +1,247 @@
+#include "bench/testbed.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "bench/wait.h"
+#include "linux/netlink.h"
+
+namespace warren::bench {
+
+namespace {
+
+template <class Items>
+const auto& named(const Items& items, const std::string& name) {
+  return *std::find_if(items.begin(), items.end(),
+                       [&](const auto& item) { return item.name == name; });
+}
+
+void replace_all(std::string& text, std::string_view from, const std::string& to) {
+  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
+}
+
+// The socket on which a program says READY=1, as systemd does it: sd_notify(3).
+class ReadySocket {
+ public:
+  static constexpr auto path = "/run/bench-notify";
+
+  static Result<ReadySocket> open(const Host& host) {
+    ReadySocket ready;
+    ready.socket_ = Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const auto from_here = host.path(path);
+    std::strncpy(address.sun_path, from_here.c_str(), sizeof address.sun_path - 1);
+    ::unlink(from_here.c_str());
+    if (!ready.socket_ ||
+        ::bind(ready.socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+      return fail_errno(fmt::format("host {}: make {}", host.name(), path));
+    return ready;
+  }
+
+  [[nodiscard]] bool ready() {
+    char message[4096];
+    ssize_t size;
+    while ((size = ::recv(socket_.get(), message, sizeof message, 0)) > 0) {
+      const std::string_view text(message, static_cast<std::size_t>(size));
+      if (text == "READY=1" || text.starts_with("READY=1\n") ||
+          text.find("\nREADY=1") != std::string_view::npos)
+        return true;
+    }
+    return false;
+  }
+
+ private:
+  Fd socket_;
+};
+
+// All threads of a process are asleep: '/proc/PID/task/TID/stat' has state S, and none has run
+// since the last look.
+class Idleness {
+ public:
+  explicit Idleness(pid_t pid) : folder_(fmt::format("/proc/{}/task", pid)) {}
+
+  [[nodiscard]] bool idle() {
+    std::string snapshot;
+    std::error_code error;
+    bool asleep = true;
+    for (const auto& thread : std::filesystem::directory_iterator(folder_, error)) {
+      std::ifstream in(thread.path() / "stat");
+      const std::string stat{std::istreambuf_iterator<char>(in), {}};
+      const auto state = stat.rfind(") ");
+      asleep = asleep && state != std::string::npos && stat[state + 2] == 'S';
+      std::ifstream times(thread.path() / "schedstat");
+      snapshot += std::string{std::istreambuf_iterator<char>(times), {}};
+    }
+    still_ = asleep && snapshot == last_ ? still_ + 1 : 0;
+    last_ = std::move(snapshot);
+    return still_ >= needed;
+  }
+
+ private:
+  static constexpr int needed = 5;
+  std::string folder_;
+  std::string last_;
+  int still_ = 0;
+};
+
+}  // namespace
+
+Places find_places() {
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto folder = program.parent_path();
+  Places places;
+  places.warren = program;
+  const auto libexec = folder.parent_path() / "libexec" / "warren";
+  places.examples = std::filesystem::is_directory(libexec, error) ? libexec : folder / "examples";
+  places.scenarios = folder.parent_path() / "share" / "warren" / "scenarios";
+  return places;
+}
+
+Result<std::vector<std::string>> expand_command(const std::string& command, const Places& places) {
+  auto words = split_words(command);
+  if (!words) return words;
+  for (auto& word : *words) {
+    replace_all(word, "{warren}", places.warren);
+    replace_all(word, "{examples}", places.examples);
+  }
+  return words;
+}
+
+Result<std::vector<std::string>> forwarder_command(const Scenario& scenario, const Row& row,
+                                                   const Places& places) {
+  return expand_command(row.command + " " + scenario.forwarder->command, places);
+}
+
+Result<std::unique_ptr<Testbed>> Testbed::build(const Scenario& scenario, const Row& row,
+                                                const Places& places) {
+  std::unique_ptr<Testbed> bed(new Testbed(scenario, places));
+  if (auto done = bed->make_hosts(); !done) return tl::unexpected(done.error());
+  for (const auto& name : row.wires)
+    if (auto done = bed->make_wire(named(scenario.wires, name)); !done)
+      return fail_in(fmt::format("wire {}", name), done.error());
+  for (const auto& name : row.networks)
+    if (auto done = bed->run_network(named(scenario.networks, name)); !done)
+      return fail_in(fmt::format("network {}", name), done.error());
+  for (const auto& name : row.programs) {
+    const auto& program = named(scenario.programs, name);
+    const auto words = expand_command(program.command, places);
+    if (!words) return fail_in(fmt::format("program {}", name), words.error());
+    if (auto done = bed->run_program(program, *words); !done)
+      return fail_in(fmt::format("program {}", name), done.error());
+  }
+  if (!row.command.empty()) {
+    const auto words = forwarder_command(scenario, row, places);
+    if (!words) return tl::unexpected(words.error());
+    if (auto done = bed->run_program(*scenario.forwarder, *words); !done)
+      return tl::unexpected(done.error());
+  }
+  return bed;
+}
+
+Result<> Testbed::make_hosts() {
+  for (const auto& name : scenario_.hosts) {
+    auto host = Host::create(name);
+    if (!host) return tl::unexpected(host.error());
+    hosts_[name] = std::move(*host);
+  }
+  for (const auto& [name, host] : hosts_)
+    for (const auto& [other_name, other] : hosts_)
+      if (other != host)
+        if (auto done = host->introduce(*other); !done) return done;
+  return {};
+}
+
+Result<Process*> Testbed::start(const std::string& host, Command command) {
+  commands_.push_back(fmt::format("{}# {}", host, join_words(command.words)));
+  auto process = Process::start(command, hosts_.at(host).get());
+  if (!process) return fail_in(fmt::format("host {}", host), process.error());
+  processes_.push_back(std::move(*process));
+  return processes_.back().get();
+}
+
+Result<> Testbed::make_wire(const Wire& wire) {
+  if (wire.join != Wire::Join::impaired) return make_veth_wire(wire, hosts_);
+  if (auto done = run_network(Network{wire.name, wire.via, impaired_wire_file(wire)}); !done)
+    return done;
+  wire_processes_.push_back(processes_.back().get());
+  for (const auto& device : wire.ends)
+    if (auto done = set_up_device(device, *hosts_.at(device.host)); !done) return done;
+  return {};
+}
+
+Result<> Testbed::run_network(const Network& network) {
+  const auto& host = *hosts_.at(network.host);
+  const auto file = fmt::format("/run/{}.toml", network.name);
+  std::ofstream out(host.path(file));
+  out << network.text;
+  out.close();
+  if (!out) return fail_errno(fmt::format("host {}: write {}", network.host, file));
+  auto ready = ReadySocket::open(host);
+  if (!ready) return tl::unexpected(ready.error());
+  auto process =
+      start(network.host, {{places_.warren, "up", file},
+                           {std::string("NOTIFY_SOCKET=") + ReadySocket::path, "WATCHDOG_USEC="}});
+  if (!process) return tl::unexpected(process.error());
+  return wait_until(fmt::format("READY=1 from `warren up {}`", file), [&]() -> Result<bool> {
+    if (auto alive = check(); !alive) return tl::unexpected(alive.error());
+    return ready->ready();
+  });
+}
+
+// The program has made its devices and is done with setting them up when they are there and it
+// sleeps.
+Result<> Testbed::run_program(const Program& program, const std::vector<std::string>& words) {
+  auto process = start(program.host, {words, {}});
+  if (!process) return tl::unexpected(process.error());
+  const auto& home = *hosts_.at(program.host);
+  auto socket = netlink::Socket::open(home.netns());
+  if (!socket) return tl::unexpected(socket.error());
+  Idleness idleness((*process)->pid());
+  std::string devices;
+  for (const auto& device : program.move) devices += (devices.empty() ? "" : " and ") + device.name;
+  auto made =
+      wait_until(fmt::format("{} of {}", devices.empty() ? "the start" : "making " + devices,
+                             (*process)->name()),
+                 [&]() -> Result<bool> {
+                   if (auto alive = check(); !alive) return tl::unexpected(alive.error());
+                   for (const auto& device : program.move)
+                     if (!socket->index(device.name)) return false;
+                   return idleness.idle();
+                 });
+  if (!made) return made;
+  for (const auto& device : program.move) {
+    const auto& target = *hosts_.at(device.host);
+    if (device.host != program.host)
+      if (auto done = socket->move_link(device.name, target.netns()); !done) return done;
+    if (auto done = set_up_device(device, target); !done) return done;
+  }
+  return check();
+}
+
+std::vector<pid_t> Testbed::forwarders() const {
+  std::vector<pid_t> pids;
+  for (const auto& process : processes_)
+    if (std::find(wire_processes_.begin(), wire_processes_.end(), process.get()) ==
+        wire_processes_.end())
+      pids.push_back(process->pid());
+  return pids;
+}
+
+Result<> Testbed::check() {
+  for (const auto& process : processes_)
+    if (!process->running()) return fail(process->obituary());
+  return {};
+}
+
+}  // namespace warren::bench

@@ -1,0 +1,26 @@
+/// Makes the wires of a test bed, and sets up devices in hosts.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include <warren/result.h>
+
+#include "bench/host.h"
+#include "bench/scenario.h"
+
+namespace warren::bench {
+
+using Hosts = std::map<std::string, std::unique_ptr<Host>>;
+
+/// Gives the device, which is in its host already, its MTU, offloads, addresses, state and routes.
+Result<> set_up_device(const Device& device, const Host& host);
+
+/// Makes a wire of veth pairs (Join::veth, Join::redirect_peer). It goes with its hosts.
+Result<> make_veth_wire(const Wire& wire, const Hosts& hosts);
+
+/// The network file that makes an impaired wire when its host `via` runs it.
+[[nodiscard]] std::string impaired_wire_file(const Wire& wire);
+
+}  // namespace warren::bench

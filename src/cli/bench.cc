@@ -1,0 +1,339 @@
+// `warren bench`: runs scenarios and reports.
+#include <CLI/CLI.hpp>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "bench/output_file.h"
+#include "bench/process.h"
+#include "bench/report.h"
+#include "bench/results.h"
+#include "bench/runner.h"
+#include "bench/scenario.h"
+#include "bench/table.h"
+#include "bench/wait.h"
+#include "cli/commands.h"
+#include "config/suggest.h"
+#include "core/log.h"
+
+namespace warren::cli {
+
+namespace {
+
+using namespace warren::bench;  // this file is its front
+
+constexpr int interrupted_status = 128 + 2;  // as a shell reports SIGINT
+
+struct Options {
+  std::vector<std::string> scenarios;
+  std::vector<std::string> only;
+  std::vector<std::string> rows;
+  std::vector<std::string> peers;
+  std::string relative_to;
+  std::string out = "warren-report";
+  std::string json;
+  int duration = 5;
+  int warmup = 1;
+  int repeat = 5;
+  bool quick = false;
+  bool list = false;
+  bool flamegraph = false;
+};
+
+std::vector<std::string> known_scenarios(const Places& places) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(places.scenarios, error))
+    if (entry.path().extension() == ".toml") names.push_back(entry.path().stem());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// A name of those that come with warren, or a file.
+Result<Scenario> find_scenario(const std::string& name, const Places& places) {
+  if (name.find('/') != std::string::npos || name.ends_with(".toml")) return load_scenario(name);
+  const auto known = known_scenarios(places);
+  if (std::find(known.begin(), known.end(), name) == known.end())
+    return fail(fmt::format(
+        "unknown scenario \"{}\"{}; `warren bench --list` shows them, and a path names a file",
+        name, config::suggest(name, known)));
+  return load_scenario(places.scenarios + "/" + name + ".toml");
+}
+
+Result<> add_rows(Scenario& scenario, const std::vector<std::string>& definitions, bool peer) {
+  for (const auto& definition : definitions) {
+    const auto equals = definition.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == definition.size())
+      return fail(
+          fmt::format("{} \"{}\" is not NAME=COMMAND", peer ? "--peer" : "--row", definition));
+    const auto name = definition.substr(0, equals);
+    if (auto done = scenario.set_row(name, definition.substr(equals + 1), peer); !done) return done;
+    // Whoever names a row wants to see it, also in a quick run.
+    if (!scenario.quick.empty()) scenario.quick.push_back(name);
+  }
+  return {};
+}
+
+Result<> keep_rows(Scenario& scenario, const std::vector<std::string>& names) {
+  std::vector<std::string> known;
+  for (const auto& row : scenario.rows) known.push_back(row.name);
+  for (const auto& name : names)
+    if (scenario.find_row(name) == nullptr)
+      return fail(
+          fmt::format("{} has no row \"{}\"{}", scenario.path, name, config::suggest(name, known)));
+  std::erase_if(scenario.rows, [&](const Row& row) {
+    return std::find(names.begin(), names.end(), row.name) == names.end();
+  });
+  return {};
+}
+
+Result<Scenario> prepare(const std::string& name, const Options& options, const Places& places) {
+  auto scenario = find_scenario(name, places);
+  if (!scenario) return scenario;
+  if (auto done = add_rows(*scenario, options.rows, false); !done)
+    return tl::unexpected(done.error());
+  if (auto done = add_rows(*scenario, options.peers, true); !done)
+    return tl::unexpected(done.error());
+  if (!options.relative_to.empty() && scenario->find_row(options.relative_to) == nullptr)
+    return fail(
+        fmt::format("--relative-to: {} has no row \"{}\"", scenario->path, options.relative_to));
+  auto only = options.only;
+  if (only.empty() && options.quick) only = scenario->quick;
+  if (!only.empty())
+    if (auto done = keep_rows(*scenario, only); !done) return tl::unexpected(done.error());
+  return scenario;
+}
+
+int list(const Options& options, const Places& places) {
+  auto names = options.scenarios;
+  if (names.empty()) names = known_scenarios(places);
+  for (const auto& name : names) {
+    const auto scenario = prepare(name, options, places);
+    if (!scenario) {
+      log::error("{}", scenario.error().message);
+      return failed;
+    }
+    fmt::print("{}: {}\n", scenario->name, scenario->title);
+    for (const auto& row : scenario->rows) {
+      const auto missing = missing_program(*scenario, row, places);
+      fmt::print("  {:28} {}{}\n", row.name, row.about,
+                 missing ? fmt::format(" ({})", *missing) : "");
+    }
+  }
+  return success;
+}
+
+// On a terminal one line that changes; elsewhere a line per run, for logs.
+void show_progress(const Progress& progress) {
+  static const bool terminal = ::isatty(STDERR_FILENO) != 0;
+  const auto left = static_cast<int>(progress.seconds_left + 0.5);
+  fmt::print(stderr, "{}[{}/{}] {}, {}:{:02} left{}", terminal ? "\r\033[K" : "", progress.done + 1,
+             progress.total, progress.now, left / 60, left % 60, terminal ? "" : "\n");
+  std::fflush(stderr);
+}
+
+void end_progress() {
+  if (::isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K");
+}
+
+std::string own_command_line() {
+  std::ifstream in("/proc/self/cmdline");
+  std::vector<std::string> words;
+  for (std::string word; std::getline(in, word, '\0');) words.push_back(word);
+  return join_words(words);
+}
+
+std::string now_iso8601() {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S%z}", fmt::localtime(std::time(nullptr)));
+}
+
+// Tools whose absence makes every row fail, said once and with the package.
+Result<> check_tools() {
+  if (find_program("iperf3").empty())
+    return fail("iperf3 is not installed: apt-get install iperf3 (or run scripts/setup run)");
+  if (::access("/proc/self/ns/net", R_OK) != 0)
+    return fail_errno("network namespaces (/proc/self/ns/net)");
+  // Asked by making one, because capabilities, not user ids, decide.
+  if (auto host = Host::create("probe"); !host) return tl::unexpected(host.error());
+  return {};
+}
+
+struct Outcome {
+  int measured = 0;
+  int skipped = 0;
+  std::vector<std::string> failures;  // in full
+  bool interrupted = false;
+};
+
+Outcome summarize(const std::vector<ScenarioResult>& scenarios) {
+  Outcome outcome;
+  for (const auto& scenario : scenarios) {
+    outcome.interrupted = outcome.interrupted || scenario.interrupted;
+    std::string last;
+    for (const auto& row : scenario.rows) {
+      if (row.row == last) continue;
+      if (row.failed) {
+        outcome.failures.push_back(
+            fmt::format("{} {}: {}", scenario.scenario.name, row.row, *row.failed));
+      } else if (row.skipped) {
+        ++outcome.skipped;
+      } else if (!row.runs.empty()) {
+        ++outcome.measured;
+      } else {
+        continue;
+      }
+      last = row.row;
+    }
+  }
+  return outcome;
+}
+
+void print_tables(const Session& session, std::FILE* to) {
+  const TableStyle style{::isatty(::fileno(to)) != 0 && std::getenv("NO_COLOR") == nullptr};
+  for (const auto& scenario : session.scenarios) {
+    const auto relative_to =
+        session.relative_to.empty() ? scenario.scenario.relative_to : session.relative_to;
+    fmt::print(to, "{}",
+               render_table(scenario, summarize_rows(scenario, relative_to), relative_to, style));
+  }
+}
+
+struct Outputs {
+  std::string report;
+  std::vector<std::string> json;
+};
+
+Outputs outputs_of(const Options& options) {
+  Outputs outputs{options.out + "/report.html", {options.out + "/results.json"}};
+  if (!options.json.empty()) outputs.json.push_back(options.json);
+  return outputs;
+}
+
+Result<> check_outputs(const Outputs& outputs) {
+  if (auto done = check_writable(outputs.report); !done) return done;
+  for (const auto& file : outputs.json)
+    if (auto done = check_writable(file); !done) return done;
+  return {};
+}
+
+bool write_outputs(const Session& session, const Outputs& outputs) {
+  bool written = true;
+  const auto write = [&](const std::string& file, const std::string& text) {
+    const auto done = write_output(file, text);
+    if (!done) log::error("{}", done.error().message);
+    written = written && done;
+  };
+  write(outputs.report, render_report(session));
+  const auto json = to_json(session);
+  for (const auto& file : outputs.json) write(file, json);
+  return written;
+}
+
+int finish(const Session& session, const Options& options, const Outputs& outputs) {
+  std::FILE* const to = options.json == "-" ? stderr : stdout;
+  print_tables(session, to);
+  const auto outcome = summarize(session.scenarios);
+  for (const auto& failure : outcome.failures) log::error("{}", failure);
+  std::fflush(to);
+  const bool written = write_outputs(session, outputs);
+  fmt::print(to, "{}{} rows measured, {} failed, {} skipped. {}\n",
+             outcome.interrupted ? "Interrupted: " : "", outcome.measured, outcome.failures.size(),
+             outcome.skipped,
+             written ? "Report: " + outputs.report : "Not all files could be written.");
+  std::fflush(to);
+  if (outcome.interrupted) return interrupted_status;
+  return written && outcome.failures.empty() ? success : failed;
+}
+
+int run(const Options& options) {
+  const auto places = find_places();
+  if (options.list) return list(options, places);
+  Session session;
+  std::vector<Scenario> scenarios;
+  for (const auto& name : options.scenarios) {
+    auto scenario = prepare(name, options, places);
+    if (!scenario) {
+      log::error("{}", scenario.error().message);
+      return failed;
+    }
+    scenarios.push_back(std::move(*scenario));
+  }
+  if (auto ready = check_tools(); !ready) {
+    log::error("{}", ready.error().message);
+    return failed;
+  }
+  const auto outputs = outputs_of(options);
+  if (auto ready = check_outputs(outputs); !ready) {
+    log::error("{}", ready.error().message);
+    return failed;
+  }
+  session.machine = describe_machine();
+  session.date = now_iso8601();
+  session.command = own_command_line();
+  session.relative_to = options.relative_to;
+  const InterruptScope interrupts;
+  const RunOptions run_options{options.duration, options.warmup, options.repeat};
+  for (const auto& scenario : scenarios) {
+    if (interrupted()) break;
+    session.scenarios.push_back(run_scenario(scenario, run_options, places, show_progress));
+  }
+  end_progress();
+  return finish(session, options, outputs);
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Chosen& chosen) {
+  auto* command = app.add_subcommand("bench", "measure links side by side on this machine");
+  auto options = std::make_shared<Options>();
+  command->add_option("SCENARIO", options->scenarios,
+                      "names of scenarios, or files (default: tun)");
+  command->add_flag("--list", options->list,
+                    "show the scenarios and their rows, and which programs are missing");
+  command->add_flag("--quick", options->quick, "few rows, 2 s a run, 3 rounds: about two minutes");
+  command->add_option("--only", options->only, "run these rows only: ROW,ROW,…")->delimiter(',');
+  auto* duration = command->add_option("--duration", options->duration, "seconds measured per run")
+                       ->check(CLI::Range(1, 3600))
+                       ->capture_default_str();
+  command->add_option("--warmup", options->warmup, "seconds before that, not counted")
+      ->check(CLI::Range(0, 60))
+      ->capture_default_str();
+  auto* repeat = command->add_option("--repeat", options->repeat, "rounds over all rows")
+                     ->check(CLI::Range(1, 1000))
+                     ->capture_default_str();
+  command
+      ->add_option("--row", options->rows,
+                   "add a row: NAME=COMMAND, run as the scenario's forwarder")
+      ->allow_extra_args(false);
+  command->add_option("--peer", options->peers, "where a peer's program is: NAME=COMMAND")
+      ->allow_extra_args(false);
+  command->add_option("--relative-to", options->relative_to,
+                      "show each row's ratio to this row too");
+  command->add_option("--out", options->out, "folder for report.html and results.json")
+      ->capture_default_str();
+  command->add_option("--json", options->json, "write the results to this file too; - is stdout");
+  command->add_flag("--flamegraph", options->flamegraph,
+                    "profile each row in one more run and show flame graphs in the report");
+  command->footer(
+      "Examples:\n"
+      "  warren bench tun --quick\n"
+      "  warren bench tun --only loopback,veth,up --repeat 10 --relative-to veth\n"
+      "  warren bench tun --row 'mine=./forwarder --threads 2' --only loopback,mine\n"
+      "  warren bench my-network.toml --json -\n");
+  command->callback([options, duration, repeat, &chosen] {
+    if (options->scenarios.empty()) options->scenarios = {"tun"};
+    if (options->quick && duration->count() == 0) options->duration = 2;
+    if (options->quick && repeat->count() == 0) options->repeat = 3;
+    chosen = [options] { return run(*options); };
+  });
+}
+
+}  // namespace warren::cli
