@@ -21,6 +21,8 @@ class PassThroughReader {
 
   /// Waits for the next packet. A packet that is handed in is freed or used again.
   [[nodiscard]] ReadStatus read(Packet& packet, Waiter::Timeout timeout = Waiter::forever) noexcept;
+  /// The next packet, or ReadStatus::empty at once: for a thread that waits for several devices.
+  [[nodiscard]] ReadStatus try_read(Packet& packet) noexcept;
   void interrupt() noexcept { waiter_.interrupt(); }
   void reset() noexcept { waiter_.reset(); }
   [[nodiscard]] const Counters& counters() const noexcept { return *counters_; }
@@ -29,7 +31,6 @@ class PassThroughReader {
  private:
   PassThroughReader(int fd, bool header, Pool& pool, Waiter waiter)
       : fd_(fd), header_(header), pool_(&pool), waiter_(std::move(waiter)) {}
-  [[nodiscard]] ReadStatus try_read(Packet& packet) noexcept;
 
   int fd_;
   bool header_;  ///< an OffloadHeader stands before each packet

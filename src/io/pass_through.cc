@@ -21,13 +21,13 @@ Result<PassThroughReader> PassThroughReader::create(const Tun& tun, Pool& pool, 
 }
 
 ReadStatus PassThroughReader::read(Packet& packet, Waiter::Timeout timeout) noexcept {
-  packet = Packet{};
-  packet = pool_->allocate();
-  if (!packet) return ReadStatus::no_buffer;
   return read_or_wait<ReadStatus>(waiter_, fd_, timeout, [&] { return try_read(packet); });
 }
 
 ReadStatus PassThroughReader::try_read(Packet& packet) noexcept {
+  packet = Packet{};
+  packet = pool_->allocate();
+  if (!packet) return ReadStatus::no_buffer;
   // The kernel cuts off what does not fit without a word; this byte shows that it did.
   std::byte beyond;
   const std::size_t header_size = header_ ? sizeof(OffloadHeader) : 0;
