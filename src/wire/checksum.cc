@@ -59,9 +59,10 @@ constexpr Sum missing_per_vector = Sum{16} * 0x8000;
 
 template <bool copy>
 __attribute__((target("avx2"))) inline __m256i step(std::byte* out, const std::byte* in,
-                                                    __m256i sum) noexcept {
-  const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in));
-  if constexpr (copy) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), words);
+                                                    std::size_t vector, __m256i sum) noexcept {
+  const auto at = vector * vector_size;
+  const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + at));
+  if constexpr (copy) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + at), words);
   const __m256i flipped = _mm256_xor_si256(words, _mm256_set1_epi16(-0x8000));
   return _mm256_add_epi32(sum, _mm256_madd_epi16(flipped, _mm256_set1_epi16(1)));
 }
@@ -85,10 +86,10 @@ __attribute__((target("avx2"))) Sum sum_vectors(std::byte* out, const std::byte*
     __m256i b = _mm256_setzero_si256();
     std::size_t i = 0;
     for (; i + 2 <= vectors; i += 2) {
-      a = step<copy>(out + i * vector_size, in + i * vector_size, a);
-      b = step<copy>(out + (i + 1) * vector_size, in + (i + 1) * vector_size, b);
+      a = step<copy>(out, in, i, a);
+      b = step<copy>(out, in, i + 1, b);
     }
-    if (i < vectors) a = step<copy>(out + i * vector_size, in + i * vector_size, a);
+    if (i < vectors) a = step<copy>(out, in, i, a);
     total += static_cast<Sum>(add_lanes(a) + add_lanes(b)) + vectors * missing_per_vector;
     in += vectors * vector_size;
     if constexpr (copy) out += vectors * vector_size;
