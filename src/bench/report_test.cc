@@ -83,8 +83,8 @@ TEST(Table, AlignsFiguresAndSaysWhyThereAreNone) {
   const auto all = session();
   const auto& scenario = all.scenarios[0];
   const auto text = render_table(scenario, summarize_rows(scenario, ""), "", {});
-  EXPECT_THAT(text, HasSubstr("not installed: no program peer"));
-  EXPECT_THAT(text, HasSubstr("FAILED: broken exited with status 3"));
+  EXPECT_THAT(text, HasSubstr("Not installed (--peer NAME=COMMAND says where): peer\n"));
+  EXPECT_THAT(text, HasSubstr("FAILED: broken exited with status 3: last words"));
   EXPECT_THAT(text, HasSubstr("0.750"));
   EXPECT_THAT(text, Not(HasSubstr("\033")));
   EXPECT_THAT(render_table(scenario, summarize_rows(scenario, ""), "", {true}),

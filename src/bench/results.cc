@@ -6,7 +6,7 @@
 
 namespace warren::bench {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // in the documented order
 
 namespace {
 

@@ -92,6 +92,11 @@ Workload workload_of(const Workload& workload, const Row& row) {
 Result<Measurement> measure(Testbed& bed, const Workload& workload, Direction direction,
                             const Iperf3Timing& timing, std::vector<std::string>& commands,
                             const std::function<void()>& while_running) {
+  for (const auto& name : {workload.client, workload.server}) {
+    if (workload.iperf3.udp) break;
+    auto preferred = prefer_congestion_control(bed.host(name), workload.iperf3.congestion);
+    if (!preferred) return tl::unexpected(preferred.error());
+  }
   auto server = start_server(bed, workload, commands);
   if (!server) return tl::unexpected(server.error());
   const auto words = iperf3_client(workload.iperf3, workload.address, direction, timing);

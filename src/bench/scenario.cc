@@ -123,14 +123,17 @@ class Reader {
       for (const auto& [feature, on] : own.offload) device.offload[feature] = on;
       wire.ends.push_back(std::move(device));
     }
+    if (wire.join == Wire::Join::impaired && wire.ends.size() == 2 &&
+        wire.ends[0].name == wire.ends[1].name)
+      table.error("impair", "the devices at the two ends of an impaired wire need different names");
     scenario_.wires.push_back(std::move(wire));
   }
 
   // What the keys mean is for the network file's own reader to say.
   static void read_impairment(TomlTable& table, const std::string& key, std::string& lines) {
-    if (key == "seed") {
-      if (const auto seed = table.integer(key, 0, INT64_MAX))
-        lines += fmt::format("seed = {}\n", *seed);
+    if (key == "seed" || key == "queue") {
+      if (const auto number = table.integer(key, 0, INT64_MAX))
+        lines += fmt::format("{} = {}\n", key, *number);
     } else if (const auto value = table.string(key)) {
       lines += fmt::format("{} = \"{}\"\n", key, *value);
     }

@@ -41,13 +41,19 @@ Cells headings(const std::string& relative_to, bool udp) {
   return cells;
 }
 
+// What happened, and the program's last words.
+std::string in_one_line(const std::string& reason) {
+  const auto first_end = reason.find('\n');
+  if (first_end == std::string::npos) return reason;
+  return reason.substr(0, first_end) + " " + reason.substr(reason.rfind('\n') + 1);
+}
+
 Line line_of(const RowSummary& row, const std::string& relative_to) {
   Line line;
   line.cells = {row.result->row, std::string(direction_name(row.result->direction))};
   line.failed = row.result->failed.has_value();
   if (row.gbps.runs.empty()) {
-    const auto reason = row.result->skipped.value_or(row.result->failed.value_or("not measured"));
-    line.note = (line.failed ? "FAILED: " : "") + reason.substr(0, reason.find('\n'));
+    line.note = line.failed ? "FAILED: " + in_one_line(*row.result->failed) : "not measured";
     return line;
   }
   auto& cells = line.cells;
@@ -95,40 +101,73 @@ std::string describe(const ScenarioResult& result, const Workload& workload) {
   if (!iperf3.rate.empty()) text += fmt::format(" at {}bit/s", iperf3.rate);
   text += fmt::format(", {} stream{}", iperf3.streams, iperf3.streams == 1 ? "" : "s");
   return text +
-         fmt::format(", {} s after {} s of warm-up, {} rounds over all rows; median [min–max]",
-                     result.options.duration_s, result.options.warmup_s, result.options.repeat);
+         fmt::format(", {} s after {} s of warm-up, {} round{} over all rows; median [min–max]",
+                     result.options.duration_s, result.options.warmup_s, result.options.repeat,
+                     result.options.repeat == 1 ? "" : "s");
+}
+
+std::vector<Line> lines_of(const std::vector<RowSummary>& rows, const Workload& workload,
+                           const std::string& relative_to) {
+  std::vector<Line> lines = {{headings(relative_to, workload.iperf3.udp), {}, false}};
+  for (const auto& row : rows) {
+    if (row.result->workload != workload.name || row.result->skipped) continue;
+    auto line = line_of(row, relative_to);
+    // A row that failed for one reason says it once.
+    auto& before = lines.back();
+    if (!line.note.empty() && line.note == before.note && line.cells[0] == before.cells[0])
+      before.cells[1] = "both";
+    else
+      lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+std::string render_lines(const std::vector<Line>& lines, bool colour) {
+  std::vector<std::size_t> widths(lines.front().cells.size(), 0);
+  for (const auto& line : lines)
+    for (std::size_t i = 0; i < line.cells.size(); ++i)
+      widths[i] = std::max(widths[i], width_of(line.cells[i]));
+  std::string text = paint(render_line(lines.front().cells, widths), "1", colour) + "\n";
+  for (std::size_t i = 1; i < lines.size(); ++i) {
+    auto rendered = render_line(lines[i].cells, widths);
+    if (!lines[i].note.empty()) {
+      rendered =
+          render_line({padded(lines[i].cells[0], widths[0], true), lines[i].cells[1]}, widths);
+      rendered = paint(padded(rendered, widths[0] + widths[1] + 4, true) + "  " + lines[i].note,
+                       lines[i].failed ? "31" : "2", colour);
+    }
+    text += rendered + "\n";
+  }
+  return text;
+}
+
+// The peers that this machine lacks, in one line.
+std::string skipped_rows(const std::vector<RowSummary>& rows, const Workload& workload) {
+  std::string names;
+  std::string last;
+  for (const auto& row : rows) {
+    if (row.result->workload != workload.name || !row.result->skipped || row.result->row == last)
+      continue;
+    last = row.result->row;
+    names += (names.empty() ? "" : ", ") + last;
+  }
+  return names.empty()
+             ? ""
+             : fmt::format("  Not installed (--peer NAME=COMMAND says where): {}\n", names);
 }
 
 }  // namespace
 
 std::string render_table(const ScenarioResult& result, const std::vector<RowSummary>& rows,
                          const std::string& relative_to, const TableStyle& style) {
-  std::string text =
-      paint(fmt::format("{}: {}", result.scenario.name, result.scenario.title), "1", style.colour) +
-      "\n";
+  auto text =
+      paint(fmt::format("{}: {}", result.scenario.name, result.scenario.title), "1", style.colour);
   for (const auto& workload : result.scenario.workloads) {
-    text += fmt::format("{}: {}\n\n", workload.name, describe(result, workload));
-    std::vector<Line> lines = {{headings(relative_to, workload.iperf3.udp), {}, false}};
-    for (const auto& row : rows)
-      if (row.result->workload == workload.name) lines.push_back(line_of(row, relative_to));
-    std::vector<std::size_t> widths(lines.front().cells.size(), 0);
-    for (const auto& line : lines)
-      for (std::size_t i = 0; i < line.cells.size(); ++i)
-        widths[i] = std::max(widths[i], width_of(line.cells[i]));
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-      auto rendered = render_line(lines[i].cells, widths);
-      if (!lines[i].note.empty()) {
-        rendered = "  " + padded(lines[i].cells[0], widths[0], true) + "  " +
-                   padded(lines[i].cells[1], widths[1], true) + "  " + lines[i].note;
-        rendered = paint(rendered, lines[i].failed ? "31" : "2", style.colour);
-      } else if (i == 0) {
-        rendered = paint(rendered, "1", style.colour);
-      }
-      text += rendered + "\n";
-    }
-    text += "\n";
+    text += fmt::format("\n{}: {}\n\n", workload.name, describe(result, workload));
+    text += render_lines(lines_of(rows, workload, relative_to), style.colour);
+    text += skipped_rows(rows, workload);
   }
-  return text;
+  return text + "\n";
 }
 
 }  // namespace warren::bench

@@ -1,6 +1,7 @@
 #include "bench/wire.h"
 
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <redirect_peer.skel.h>
 
@@ -142,16 +143,31 @@ Result<> make_veth_wire(const Wire& wire, const Hosts& hosts) {
   return {};
 }
 
+Result<> prefer_congestion_control(const Host& host, const std::string& algorithm) {
+  constexpr auto setting = "/proc/sys/net/ipv4/tcp_congestion_control";
+  auto scope = NetnsScope::enter(host.netns());
+  if (!scope) return tl::unexpected(scope.error());
+  const Fd file(::open(setting, O_WRONLY | O_CLOEXEC));
+  if (!file) return fail_errno(fmt::format("host {}: open {}", host.name(), setting));
+  for (const auto& name : {algorithm, std::string("reno")})
+    if (::write(file.get(), name.data(), name.size()) == static_cast<ssize_t>(name.size()))
+      return {};
+  return fail_errno(fmt::format("host {}: set {} to {} or reno", host.name(), setting, algorithm));
+}
+
+// The devices are named like their sections, so the two ends have different names (scenario.cc sees
+// to it).
 std::string impaired_wire_file(const Wire& wire) {
   std::string file;
   for (const auto& end : wire.ends) {
-    file += fmt::format("[tap.{}-{}]\ndevice = \"{}\"\nnetns = \"{}\"\n", wire.name, end.host,
-                        end.name, end.host);
+    file += fmt::format("[tun.{}]\nmode = \"tap\"\nnetns = \"{}\"\n", end.name, end.host);
     if (end.mtu) file += fmt::format("mtu = {}\n", *end.mtu);
-    file += '\n';
   }
-  file += fmt::format("[impair.{}]\n{}\n", wire.name, wire.impair);
-  return file;
+  file += fmt::format("[impair.line]\nmedium = \"ethernet\"\n{}", wire.impair);
+  // Keys of the file itself stand before its sections.
+  return fmt::format("links = [[\"{}\", \"line.a\"], [\"line.b\", \"{}\"]]\n", wire.ends[0].name,
+                     wire.ends[1].name) +
+         file;
 }
 
 }  // namespace warren::bench

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/flamegraph.h"
 #include "bench/output_file.h"
 #include "bench/process.h"
 #include "bench/report.h"
@@ -253,6 +254,15 @@ int finish(const Session& session, const Options& options, const Outputs& output
   return written && outcome.failures.empty() ? success : failed;
 }
 
+void take_flame_graphs(Session& session, const Places& places) {
+  if (interrupted()) return;
+  fmt::print(stderr, "Taking flame graphs, one run per row.\n");
+  auto graphs = bench::take_flame_graphs(session.scenarios.back(), places);
+  for (const auto& graph : graphs)
+    if (graph.svg.empty()) log::warning("{} {}: {}", graph.scenario, graph.row, graph.note);
+  std::move(graphs.begin(), graphs.end(), std::back_inserter(session.flame_graphs));
+}
+
 int run(const Options& options) {
   const auto places = find_places();
   if (options.list) return list(options, places);
@@ -270,6 +280,12 @@ int run(const Options& options) {
     log::error("{}", ready.error().message);
     return failed;
   }
+  if (options.flamegraph) {
+    if (auto ready = check_perf(); !ready) {
+      log::error("{}", ready.error().message);
+      return failed;
+    }
+  }
   const auto outputs = outputs_of(options);
   if (auto ready = check_outputs(outputs); !ready) {
     log::error("{}", ready.error().message);
@@ -284,8 +300,9 @@ int run(const Options& options) {
   for (const auto& scenario : scenarios) {
     if (interrupted()) break;
     session.scenarios.push_back(run_scenario(scenario, run_options, places, show_progress));
+    end_progress();
+    if (options.flamegraph) take_flame_graphs(session, places);
   }
-  end_progress();
   return finish(session, options, outputs);
 }
 

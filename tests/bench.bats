@@ -1,0 +1,200 @@
+# `warren bench` as a user meets it: WARREN is the program. Runs are short, because what is tested is not how fast.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+  [ "$(id -u)" -eq 0 ] || skip "warren bench needs root"
+  cd "$BATS_TEST_TMPDIR" || return
+  short=(--duration 1 --warmup 0 --repeat 1 --out out)
+}
+
+# A scenario with rows that need no program; the arguments are appended to it.
+write_scenario() {
+  cat >small.toml <<'TOML'
+title = "Small"
+hosts = ["left", "right"]
+[workload.tcp]
+client = "left"
+server = "right"
+address = "10.0.0.2"
+directions = ["forward"]
+[wire.cable]
+[[wire.cable.end]]
+host = "left"
+device = "eth0"
+address = ["10.0.0.1/24"]
+[[wire.cable.end]]
+host = "right"
+device = "eth0"
+address = ["10.0.0.2/24"]
+[[row]]
+name = "cable"
+wires = ["cable"]
+[program.failing]
+host = "left"
+command = "sh -c 'echo the last words >&2; exit 7'"
+TOML
+  cat >>small.toml
+}
+
+
+await() {
+  local i
+  for ((i = 0; i < 1000; i++)); do
+    if "$@"; then return 0; fi
+    read -rt 0.01 <> <(:) || true
+  done
+  echo "still not: $*"
+  return 1
+}
+
+# Whether `warren bench` $1 has a program in one of its hosts, and whether none of its hosts lives.
+has_client() { [ -n "$(ps -eo ppid=,args= | awk -v p="$1" '$1 == p && /iperf3 --client/')" ]; }
+all_dead() {
+  local pid
+  for pid in $1; do
+    case "$(ps -o stat= -p "$pid")" in "" | Z*) ;; *) return 1 ;; esac
+  done
+}
+
+@test "measures loopback and veth in both directions and writes what it found" {
+  run --separate-stderr "$WARREN" bench tun "${short[@]}" --only loopback,veth --json results.json
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"2 rows measured, 0 failed, 0 skipped. Report: out/report.html"* ]]
+  [ "$(jq '.results | length' results.json)" -eq 4 ]
+  jq -e 'all(.results[]; .gbps.median > 0 and .gbps.runs == [.gbps.median] and .congestion == "cubic"
+         and .scenario == "tun" and .skipped == null and .system_cpu_percent > 0)' results.json
+  jq -e '[.results[] | .direction] == ["forward", "reverse", "forward", "reverse"]' results.json
+  jq -e '.machine.cores > 0 and (.machine.kernel | length > 0)' results.json
+  jq -e '.results[0].raw[0].end.sum_received.bits_per_second > 0' results.json
+  cmp results.json out/results.json
+  grep -q 'Chart.js v' out/report.html
+  [[ "$stderr" == *"left"* ]]
+}
+
+@test "prints JSON alone on stdout for --json -" {
+  write_scenario </dev/null
+  "$WARREN" bench ./small.toml "${short[@]}" --json - 2>/dev/null | jq -e '.results[0].gbps.median > 0'
+}
+
+@test "takes a row of the user's own and lists peers that are not installed" {
+  run "$WARREN" bench tun --list --row mine=/bin/true --peer theirs=/no/such/program
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"mine "* ]]
+  [[ "$output" == *"theirs "*"not installed: no program /no/such/program"* ]]
+}
+
+@test "measures the other rows when a child dies, and says its last words" {
+  write_scenario <<'TOML'
+[[row]]
+name = "dead"
+wires = ["cable"]
+programs = ["failing"]
+TOML
+  run "$WARREN" bench ./small.toml "${short[@]}"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"sh exited with status 7"*"the last words"* ]]
+  [[ "$output" == *"1 rows measured, 1 failed"* ]]
+  jq -e '.results[0].gbps.median > 0 and (.results[1].failed | contains("the last words"))' out/results.json
+}
+
+@test "names the place and the nearest name of an unknown host" {
+  write_scenario <<'TOML'
+[[row]]
+name = "typo"
+server = "rigth"
+TOML
+  local line
+  line="$(grep -n rigth small.toml | cut -d: -f1)"
+  run "$WARREN" bench ./small.toml "${short[@]}"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"small.toml:$line:10: "*'unknown host "rigth"'*'"right"'* ]]
+  [ ! -e out/report.html ]
+}
+
+@test "names the nearest scenario and row" {
+  run "$WARREN" bench tum
+  [ "$status" -ne 0 ]
+  [[ "$output" == *'unknown scenario "tum"'*'"tun"'* ]]
+  run "$WARREN" bench tun --only loopbak
+  [ "$status" -ne 0 ]
+  [[ "$output" == *'no row "loopbak"'*'"loopback"'* ]]
+}
+
+@test "names the package of iperf3 when it is missing" {
+  mkdir bin
+  PATH="$PWD/bin" run "$WARREN" bench tun "${short[@]}" --only loopback
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"apt-get install iperf3"* ]]
+}
+
+@test "names perf when flame graphs are asked for and it is missing" {
+  mkdir bin
+  ln -s "$(command -v iperf3)" bin/iperf3
+  PATH="$PWD/bin" run "$WARREN" bench tun "${short[@]}" --only loopback --flamegraph
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"apt-get install linux-perf"* ]]
+}
+
+@test "says how to get the privileges that it lacks" {
+  run setpriv --reuid 65534 --clear-groups --inh-caps=-all "$WARREN" bench tun --only loopback
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"run warren bench as root"* ]]
+}
+
+@test "reports a full disk and keeps the table" {
+  write_scenario </dev/null
+  run "$WARREN" bench ./small.toml "${short[@]}" --json /dev/full
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"write /dev/full: No space left on device"* ]]
+  [[ "$output" == *"cable "* ]]
+}
+
+@test "leaves the old report when the disk of --out is full" {
+  write_scenario </dev/null
+  # A mount namespace of the test's own, so that the small disk goes with it.
+  run unshare --mount sh -c "
+    mkdir full && mount -t tmpfs -o size=8k none full && echo old >full/report.html &&
+    '$WARREN' bench ./small.toml --duration 1 --warmup 0 --repeat 1 --out full; status=\$?
+    cat full/report.html; ls full; exit \$status"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"write full/report.html: No space left on device"* ]]
+  [[ "$output" == *"old"* ]]
+  [[ "$output" != *partial* ]]
+}
+
+@test "says before it measures that --out cannot be written" {
+  touch file
+  run "$WARREN" bench tun --only loopback --out file/folder
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"file/folder: Not a directory"* ]]
+}
+
+@test "on Ctrl-C cleans up and reports what was measured" {
+  write_scenario </dev/null
+  "$WARREN" bench ./small.toml --duration 1 --warmup 0 --repeat 1000 --out out --json - >out.json 2>err 3>&- &
+  local bench=$! status=0
+  await grep -q '\[2/1000\]' err
+  await has_client "$bench"
+  local hosts
+  hosts="$(pgrep -P "$bench")"
+  kill -INT "$bench"
+  wait "$bench" || status=$?
+  [ "$status" -eq 130 ]
+  all_dead "$hosts"
+  grep -q "Interrupted: 1 rows measured" err
+  jq -e '.scenarios[0].interrupted and .results[0].gbps.median > 0' out.json
+}
+
+@test "leaves nothing behind even when it is killed" {
+  write_scenario </dev/null
+  "$WARREN" bench ./small.toml --duration 60 --repeat 1 --out out >/dev/null 2>&1 3>&- &
+  local bench=$! children
+  await has_client "$bench"
+  children="$(pgrep -P "$bench")"
+  [ -n "$children" ]
+  kill -KILL "$bench"
+  wait "$bench" || true
+  await all_dead "$children"
+  [ ! -e out/report.html ]
+}
