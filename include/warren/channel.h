@@ -27,13 +27,14 @@ class Channel {
   /// Waits while the channel is full. False, and the item is left, once it is closed. With `more`
   /// a sleeping reader is not woken yet: another push follows at once.
   bool push(T&& item, bool more = false) noexcept {
-    while (!ring_.push(std::move(item))) {
+    for (;;) {
+      if (closed_.load(std::memory_order_relaxed)) return false;
+      if (ring_.push(std::move(item))) break;
       wake(reader_sleeps_);
-      if (closed_.load(std::memory_order_acquire)) return false;
       sleep_unless(writer_sleeps_, [&] { return ring_.size() < ring_.capacity(); });
     }
     if (!more) wake(reader_sleeps_);
-    return !closed_.load(std::memory_order_relaxed);
+    return true;
   }
 
   /// Waits while the channel is empty. False once it is closed and everything was taken out.

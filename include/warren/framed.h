@@ -23,7 +23,8 @@ class FramedSource {
   /// The next packet that is there already: no coroutine is made.
   [[nodiscard]] Packet poll() noexcept;
 
-  void cancel();
+  /// From any thread; see AsyncReader.
+  void cancel() { reader_.cancel(); }
   [[nodiscard]] std::size_t buffered() const noexcept { return reader_.buffered(); }
   [[nodiscard]] const Counters& counters() const noexcept { return reader_.counters(); }
   [[nodiscard]] int error() const noexcept { return reader_.error(); }
@@ -35,7 +36,6 @@ class FramedSource {
   AsyncReader reader_;
   Pool* pool_;
   asio::any_io_executor executor_;
-  bool cancelled_ = false;
 };
 
 class FramedSink {

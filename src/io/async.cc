@@ -1,3 +1,4 @@
+#include <asio/post.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
@@ -27,15 +28,24 @@ Result<AsyncReader> AsyncReader::create(asio::any_io_executor executor, const Tu
 }
 
 asio::awaitable<bool> AsyncReader::readable() {
+  if (cancelled_->load()) co_return false;
   asio::error_code error;
   co_await descriptor_.async_wait(asio::posix::descriptor_base::wait_read,
                                   asio::redirect_error(asio::use_awaitable, error));
-  co_return !error;
+  co_return !error && !cancelled_->load();
+}
+
+void AsyncReader::cancel() {
+  cancelled_->store(true);
+  asio::post(descriptor_.get_executor(), [this] {
+    asio::error_code ignored;
+    descriptor_.cancel(ignored);
+  });
 }
 
 asio::awaitable<ReadStatus> AsyncReader::read(std::span<std::byte>& packet) {
   for (;;) {
-    const auto status = reader_.read(packet);
+    const auto status = try_read(packet);
     if (status != ReadStatus::empty) co_return status;
     if (!co_await readable()) co_return ReadStatus::interrupted;
   }
@@ -43,7 +53,7 @@ asio::awaitable<ReadStatus> AsyncReader::read(std::span<std::byte>& packet) {
 
 asio::awaitable<ReadStatus> AsyncReader::read(Pool& pool, Packet& packet) {
   for (;;) {
-    const auto status = reader_.read(pool, packet);
+    const auto status = try_read(pool, packet);
     if (status != ReadStatus::empty) co_return status;
     if (!co_await readable()) co_return ReadStatus::interrupted;
   }
@@ -58,25 +68,19 @@ Result<FramedSource> FramedSource::create(asio::any_io_executor executor, const 
 
 asio::awaitable<Packet> FramedSource::next() {
   Packet packet;
-  while (!cancelled_) {
+  for (;;) {
     const auto status = co_await reader_.read(*pool_, packet);
     if (status == ReadStatus::packet) co_return std::move(packet);
-    if (status != ReadStatus::no_buffer) break;
+    if (status != ReadStatus::no_buffer) co_return Packet{};
     asio::steady_timer pause(executor_, std::chrono::milliseconds(1));
     co_await pause.async_wait(asio::use_awaitable);
   }
-  co_return Packet{};
 }
 
 Packet FramedSource::poll() noexcept {
   Packet packet;
-  if (cancelled_ || reader_.try_read(*pool_, packet) != ReadStatus::packet) return {};
+  (void)reader_.try_read(*pool_, packet);  // no packet says why well enough
   return packet;
-}
-
-void FramedSource::cancel() {
-  cancelled_ = true;
-  reader_.cancel();
 }
 
 Result<FramedSink> FramedSink::create(const Tun& tun, std::size_t queue) {

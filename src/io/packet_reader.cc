@@ -65,8 +65,9 @@ class PacketReader::Impl {
     for (;;) {
       if (!packet) packet = pool.allocate();
       if (!packet) return ReadStatus::no_buffer;
-      if (header_size_ == 0) return read_directly(packet);
-      if (const auto status = fill(); status != ReadStatus::packet) return status;
+      const auto status = header_size_ == 0 ? read_directly(packet) : fill();
+      if (status != ReadStatus::packet) packet = Packet{};
+      if (status != ReadStatus::packet || header_size_ == 0) return status;
       const auto size = plan_ ? plan_->segment_size(next_) : whole_.size();
       if (size > packet.tailroom()) {
         drop_rest(DropReason::too_big);
