@@ -1,0 +1,51 @@
+/// One running `warren up`: its name, and the files that the name stands for.
+///
+///     /run/warren/home.lock   held (flock) as long as the process lives; holds its pid
+///     /run/warren/home.sock   the control socket
+///
+/// The kernel drops the lock with the process, however it ends. So whoever gets the lock knows that
+/// a socket of that name was left behind by a process that is gone, and removes it. WARREN_RUN_DIR
+/// replaces /run/warren.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <warren/fd.h>
+#include <warren/result.h>
+
+namespace warren::control {
+
+[[nodiscard]] std::string run_directory();
+[[nodiscard]] std::string socket_path(std::string_view instance);
+
+/// Letters, digits, `_`, `-` and `.`, not in front; at most 64.
+[[nodiscard]] bool valid_instance_name(std::string_view name);
+
+/// The names of the instances that run now, in order.
+[[nodiscard]] std::vector<std::string> running_instances();
+
+/// Waits until the process of that name has ended. False where it still runs after `timeout`.
+[[nodiscard]] bool wait_until_gone(std::string_view instance, std::chrono::milliseconds timeout);
+
+/// The claim on a name. Movable; the destructor removes the files.
+class Instance {
+ public:
+  /// Fails where a living process has the name; the error says which.
+  [[nodiscard]] static Result<Instance> claim(std::string name);
+  Instance(Instance&&) noexcept = default;
+  Instance& operator=(Instance&&) = delete;
+  ~Instance();
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+ private:
+  Instance(std::string name, Fd lock) : name_(std::move(name)), lock_(std::move(lock)) {}
+
+  std::string name_;
+  Fd lock_;
+};
+
+}  // namespace warren::control

@@ -1,0 +1,146 @@
+#include "control/server.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "core/log.h"
+
+namespace warren::control {
+
+namespace {
+
+constexpr auto tend_interval = std::chrono::milliseconds(20);
+
+Result<Fd> listening_socket(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    return fail(fmt::format("{}: longer than the {} bytes that a socket's path may have", path,
+                            sizeof address.sun_path - 1));
+  std::memcpy(address.sun_path, path.data(), path.size());
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return fail_errno("make the control socket");
+  // bind() gives the file the mode of the socket: there is no moment at which others could connect.
+  if (::fchmod(fd.get(), 0600) != 0) return fail_errno("set the mode of the control socket");
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return fail_errno("make the control socket " + path);
+  if (::listen(fd.get(), static_cast<int>(Server::max_clients)) != 0)
+    return fail_errno("listen on " + path);
+  return fd;
+}
+
+}  // namespace
+
+Server::Server(Loop& loop, Handler handler)
+    : loop_(loop), handler_(std::move(handler)), timer_(loop, [this] { tend(); }) {}
+
+Server::~Server() {
+  // The answer to the last request, `down`, may still stand here.
+  for (auto& client : clients_)
+    if (!client.dead && !client.out.empty()) write_to(client);
+}
+
+Result<std::unique_ptr<Server>> Server::listen(Loop& loop, const std::string& path,
+                                               Handler handler) {
+  auto fd = listening_socket(path);
+  if (!fd) return tl::unexpected(fd.error());
+  std::unique_ptr<Server> server(new Server(loop, std::move(handler)));
+  server->listener_ = std::move(*fd);
+  auto watch = loop.watch(server->listener_.get(), [raw = server.get()] { raw->accept_all(); });
+  if (!watch) return tl::unexpected(watch.error());
+  server->watch_ = std::move(*watch);
+  return server;
+}
+
+void Server::accept_all() {
+  for (;;) {
+    Fd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!fd) return;
+    if (clients_.size() >= max_clients) {
+      log::warning("control socket: {} connections are open; closed another", clients_.size());
+      continue;
+    }
+    auto& client = clients_.emplace_back();
+    client.fd = std::move(fd);
+    client.last_heard = loop_.now();
+    auto watch = loop_.watch(client.fd.get(), [this, &client] { read_from(client); });
+    if (!watch) {
+      drop(client, watch.error().message);
+      continue;
+    }
+    client.watch = std::move(*watch);
+    tend_by(loop_.now() + tend_interval);
+  }
+}
+
+void Server::read_from(Client& client) {
+  if (client.dead) return;
+  std::array<char, 4096> buffer;
+  const auto size = ::recv(client.fd.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (size <= 0) return drop(client, "");
+  client.last_heard = loop_.now();
+  client.in.append(buffer.data(), static_cast<std::size_t>(size));
+  answer(client);
+}
+
+void Server::answer(Client& client) {
+  if (std::count(client.in.begin(), client.in.end(), '\n') > static_cast<long>(max_pipelined))
+    return drop(client, "it does not wait for its answers");
+  for (std::size_t end; (end = client.in.find('\n')) != std::string::npos;) {
+    client.out += handler_(std::string_view(client.in).substr(0, end));
+    client.out += '\n';
+    client.in.erase(0, end + 1);
+  }
+  if (client.in.size() > max_request) return drop(client, "its request is too long");
+  write_to(client);
+}
+
+void Server::write_to(Client& client) {
+  while (!client.out.empty()) {
+    const auto size =
+        ::send(client.fd.get(), client.out.data(), client.out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && errno == EAGAIN) {
+      // It gets no more answers before it has read these.
+      client.watch.reset();
+      tend_by(loop_.now() + tend_interval);
+      return;
+    }
+    if (size < 0) return drop(client, "");
+    client.out.erase(0, static_cast<std::size_t>(size));
+  }
+  if (client.watch || client.dead) return;
+  auto watch = loop_.watch(client.fd.get(), [this, &client] { read_from(client); });
+  if (!watch) return drop(client, watch.error().message);
+  client.watch = std::move(*watch);
+}
+
+void Server::drop(Client& client, std::string_view reason) {
+  if (!reason.empty()) log::warning("control socket: dropped a client: {}", reason);
+  client.dead = true;
+  tend_by(loop_.now());
+}
+
+void Server::tend_by(Clock::time_point when) { timer_.set(std::min(timer_.when(), when)); }
+
+void Server::tend() {
+  for (auto& client : clients_) {
+    if (client.dead) continue;
+    if (!client.out.empty()) write_to(client);
+    if (loop_.now() - client.last_heard > idle_limit)
+      drop(client, client.out.empty() ? "" : "it does not read its answer");
+  }
+  clients_.remove_if([](const Client& client) { return client.dead; });
+  if (clients_.empty()) return timer_.cancel();
+  const bool unsent = std::ranges::any_of(clients_, [](const Client& c) { return !c.out.empty(); });
+  timer_.set(loop_.now() + (unsent ? tend_interval : std::chrono::milliseconds(1000)));
+}
+
+}  // namespace warren::control
