@@ -7,6 +7,7 @@ find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(GTest REQUIRED)
 find_package(benchmark REQUIRED)
+find_package(ZLIB REQUIRED)
 
 function(warren_pkg_config target module package)
   pkg_check_modules(${target} IMPORTED_TARGET GLOBAL QUIET ${module})

@@ -17,6 +17,11 @@ enum Exit : int { success = 0, failed = 1, usage = 2 };
 /// line was understood.
 using Chosen = std::function<int()>;
 
+void add_up(CLI::App& app, Chosen& chosen);
+void add_status(CLI::App& app, Chosen& chosen);
+void add_reload(CLI::App& app, Chosen& chosen);
+void add_down(CLI::App& app, Chosen& chosen);
+void add_doctor(CLI::App& app, Chosen& chosen);
 void add_bench(CLI::App& app, Chosen& chosen);
 
 }  // namespace warren::cli

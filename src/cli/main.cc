@@ -34,15 +34,27 @@ int main(int argc, char** argv) {
   CLI::App app("Virtual links between Linux machines, and a benchmark that measures them.",
                "warren");
   app.set_version_flag("--version", "warren " WARREN_VERSION);
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
   app.footer(
       "Examples:\n"
-      "  warren doctor                 what this machine offers and lacks\n");
+      "  warren doctor            what this machine offers and lacks\n"
+      "  warren up home.toml      run a network; `warren status`, `warren reload`, `warren down`\n"
+      "  warren bench tun         measure ways of forwarding side by side\n"
+      "\n`warren COMMAND --help` shows the options of a command and examples.\n");
   warren::cli::Chosen chosen;
+  warren::cli::add_up(app, chosen);
+  warren::cli::add_status(app, chosen);
+  warren::cli::add_reload(app, chosen);
+  warren::cli::add_down(app, chosen);
+  warren::cli::add_doctor(app, chosen);
   warren::cli::add_bench(app, chosen);
 
   if (const int status = parse(app, argc, argv); status != Exit::success)
     return status < 0 ? Exit::success : status;
+  if (!chosen) {
+    std::fprintf(stderr, "%s", app.help().c_str());
+    return Exit::usage;
+  }
   try {
     return chosen();
   } catch (const std::exception& error) {

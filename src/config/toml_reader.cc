@@ -117,6 +117,13 @@ std::optional<TomlString> TomlTable::located_string(std::string_view key) {
   return std::nullopt;
 }
 
+std::optional<TomlString> TomlTable::located_id(std::string_view key) {
+  const auto* node = ask(*state_, table_, key);
+  if (node != nullptr && node->is_integer())
+    return TomlString{std::to_string(node->as_integer()->get()), begin_of(node->source())};
+  return located_string(key);
+}
+
 std::optional<std::string> TomlTable::string(std::string_view key) {
   auto value = located_string(key);
   if (!value) return std::nullopt;

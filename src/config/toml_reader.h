@@ -63,22 +63,31 @@ class TomlTable {
   /// An array of arrays of strings, such as links; absent is empty.
   [[nodiscard]] std::vector<std::vector<TomlString>> lists(std::string_view key);
 
-  /// A string that `parse` (std::string_view to Result<T>) understands.
+  /// A string that `parser` (std::string_view to Result<T>) understands.
   template <class Parse>
-  auto parse(std::string_view key, Parse convert_one) {
+  auto parse(std::string_view key, Parse parser) {
     using Value = typename std::invoke_result_t<Parse, std::string_view>::value_type;
     std::optional<Value> value;
     if (const auto text = located_string(key))
-      convert(*text, convert_one, [&](Value v) { value = std::move(v); });
+      convert(*text, parser, [&](Value v) { value = std::move(v); });
     return value;
   }
-  /// An array of strings that `parse` understands, each.
+  /// The same, for names that may also be numbers: an integer is handed to `parser` as text.
   template <class Parse>
-  auto parse_each(std::string_view key, Parse convert_one) {
+  auto parse_id(std::string_view key, Parse parser) {
+    using Value = typename std::invoke_result_t<Parse, std::string_view>::value_type;
+    std::optional<Value> value;
+    if (const auto text = located_id(key))
+      convert(*text, parser, [&](Value v) { value = std::move(v); });
+    return value;
+  }
+  /// An array of strings that `parser` understands, each.
+  template <class Parse>
+  auto parse_each(std::string_view key, Parse parser) {
     using Value = typename std::invoke_result_t<Parse, std::string_view>::value_type;
     std::vector<Value> values;
     for (const auto& text : located_strings(key))
-      convert(text, convert_one, [&](Value v) { values.push_back(std::move(v)); });
+      convert(text, parser, [&](Value v) { values.push_back(std::move(v)); });
     return values;
   }
 
@@ -101,14 +110,15 @@ class TomlTable {
       : state_(state), table_(table), path_(std::move(path)) {}
 
   template <class Parse, class Keep>
-  void convert(const TomlString& text, Parse& convert_one, Keep keep) {
-    auto parsed = convert_one(std::string_view(text.text));
+  void convert(const TomlString& text, Parse& parser, Keep keep) {
+    auto parsed = parser(std::string_view(text.text));
     if (parsed)
       keep(std::move(*parsed));
     else
       error(text.position, parsed.error().message);
   }
   [[nodiscard]] std::optional<TomlString> located_string(std::string_view key);
+  [[nodiscard]] std::optional<TomlString> located_id(std::string_view key);
   /// "[tun.tun11]", or "the file".
   [[nodiscard]] std::string where() const;
   [[nodiscard]] std::string child_path(std::string_view key) const;

@@ -54,11 +54,12 @@ using InstanceTest = RunDirectory;
 TEST_F(InstanceTest, TheNameIsFreeAgainWhenTheOwnerEnds) {
   {
     const auto owner = value_of(Instance::claim("home"));
+    EXPECT_FALSE(owner.replaced_killed());
     EXPECT_THAT(running_instances(), testing::ElementsAre("home"));
   }
   EXPECT_TRUE(running_instances().empty());
   EXPECT_TRUE(std::filesystem::is_empty(directory_));
-  EXPECT_TRUE(Instance::claim("home"));
+  EXPECT_FALSE(value_of(Instance::claim("home")).replaced_killed());
 }
 
 TEST_F(InstanceTest, ASecondOwnerLearnsWhoTheFirstIs) {
@@ -84,6 +85,7 @@ TEST_F(InstanceTest, WhatAKilledProcessLeftIsReplaced) {
   EXPECT_TRUE(wait_until_gone("home", 0ms));
   const auto next = Instance::claim("home");
   ASSERT_TRUE(next);
+  EXPECT_TRUE(next->replaced_killed());
   EXPECT_FALSE(std::filesystem::exists(socket_path("home")));
 }
 

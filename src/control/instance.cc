@@ -26,7 +26,7 @@ std::string read_pid(int fd) {
   const auto size = ::pread(fd, text.data(), text.size(), 0);
   std::string pid(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
   pid.erase(pid.find_last_not_of('\n') + 1);
-  return pid.empty() ? "unknown" : pid;
+  return pid;
 }
 
 Result<> make_run_directory() {
@@ -110,8 +110,10 @@ Result<Instance> Instance::claim(std::string name) {
           EBUSY);
     }
     if (!still_there(lock.get(), path)) continue;
-    if (::unlink(socket_path(name).c_str()) == 0)
-      log::info("removed the control socket that process {} left behind", read_pid(lock.get()));
+    const auto former = read_pid(lock.get());
+    if (!former.empty())
+      log::info("process {} was {} and did not end in order; taking over", former, name);
+    ::unlink(socket_path(name).c_str());
     const auto pid = fmt::format("{}\n", ::getpid());
     if (::ftruncate(lock.get(), 0) != 0 ||
         ::pwrite(lock.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
@@ -119,7 +121,7 @@ Result<Instance> Instance::claim(std::string name) {
       ::unlink(path.c_str());
       return fail_errno("write " + path, error);
     }
-    return Instance(std::move(name), std::move(lock));
+    return Instance(std::move(name), std::move(lock), !former.empty());
   }
 }
 

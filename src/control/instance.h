@@ -40,12 +40,16 @@ class Instance {
   ~Instance();
 
   [[nodiscard]] const std::string& name() const { return name_; }
+  /// The former owner of the name did not end in order.
+  [[nodiscard]] bool replaced_killed() const { return replaced_killed_; }
 
  private:
-  Instance(std::string name, Fd lock) : name_(std::move(name)), lock_(std::move(lock)) {}
+  Instance(std::string name, Fd lock, bool replaced_killed)
+      : name_(std::move(name)), lock_(std::move(lock)), replaced_killed_(replaced_killed) {}
 
   std::string name_;
   Fd lock_;
+  bool replaced_killed_;
 };
 
 }  // namespace warren::control

@@ -1,0 +1,33 @@
+/// What `warren doctor` looks at. Each probe tries the thing itself where that does no harm: what a
+/// kernel says about itself and what it then permits are two matters.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace warren::cli {
+
+enum class State {
+  ok,
+  missing,     ///< not there
+  restricted,  ///< there, but not for this user
+  off,         ///< there, but not switched on
+};
+
+struct Check {
+  std::string group;
+  std::string name;
+  State state = State::ok;
+  std::string detail;     ///< what was found, or the errno text
+  std::string why;        ///< what Warren does with it
+  std::string fix;        ///< what to install or do; empty where nothing helps or all is well
+  bool required = false;  ///< `warren up` does not work without it
+};
+
+/// Devices, namespaces, eBPF, sockets, io_uring, memory, tools, congestion control.
+[[nodiscard]] std::vector<Check> probe_machine();
+
+/// Kernel options by name, from /proc/config.gz or /boot/config-RELEASE.
+[[nodiscard]] std::vector<Check> probe_kernel_options();
+
+}  // namespace warren::cli

@@ -1,0 +1,35 @@
+#include "config/node_kinds.h"
+
+#include <array>
+
+#include "config/sections.h"
+#include "io/impair_node.h"
+#include "io/tun_node.h"
+
+namespace warren::config {
+
+std::span<const NodeKind> node_kinds() {
+  static const std::array<NodeKind, 2> kinds = {{
+      {"tun",
+       {},
+       [](TomlTable& section, const std::string& node) -> std::shared_ptr<const NodeConfig> {
+         return std::make_shared<TunNodeConfig>(read_tun_section(section, node));
+       },
+       [](const NodeConfig& config) {
+         const auto mode = static_cast<const TunNodeConfig&>(config).tun().mode;
+         return mode == TunMode::tap ? Medium::ethernet : Medium::ip;
+       }},
+      {"impair",
+       {"a", "b"},
+       [](TomlTable& section, const std::string&) -> std::shared_ptr<const NodeConfig> {
+         const auto medium = read_medium(section);
+         return std::make_shared<ImpairNodeConfig>(medium, read_impair_section(section));
+       },
+       [](const NodeConfig& config) {
+         return static_cast<const ImpairNodeConfig&>(config).medium();
+       }},
+  }};
+  return kinds;
+}
+
+}  // namespace warren::config

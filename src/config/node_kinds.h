@@ -1,0 +1,27 @@
+/// Everything that a network file can describe: the one table of node kinds.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/toml_reader.h"
+#include "core/node.h"
+
+namespace warren::config {
+
+struct NodeKind {
+  std::string_view name;  ///< the section, [NAME.…]
+  std::vector<std::string_view>
+      ports;  ///< empty for a node with one port, which links call by the node's name
+  /// Reads the section of node `node`; mistakes are noted in the document.
+  std::shared_ptr<const NodeConfig> (*read)(TomlTable& section, const std::string& node);
+  /// What the ports of such a node carry.
+  Medium (*medium)(const NodeConfig& config);
+};
+
+[[nodiscard]] std::span<const NodeKind> node_kinds();
+
+}  // namespace warren::config
