@@ -24,8 +24,7 @@
 #include <functional>
 
 #include <warren/fd.h>
-
-#include "core/loop.h"
+#include <warren/loop.h>
 
 namespace warren::cli {
 

@@ -52,20 +52,25 @@ Result<std::unique_ptr<Server>> Server::listen(Loop& loop, const std::string& pa
   if (!fd) return tl::unexpected(fd.error());
   std::unique_ptr<Server> server(new Server(loop, std::move(handler)));
   server->listener_ = std::move(*fd);
-  auto watch = loop.watch(server->listener_.get(), [raw = server.get()] { raw->accept_all(); });
-  if (!watch) return tl::unexpected(watch.error());
-  server->watch_ = std::move(*watch);
+  if (auto watching = server->watch_listener(); !watching) return tl::unexpected(watching.error());
   return server;
+}
+
+Result<> Server::watch_listener() {
+  auto watch = loop_.watch(listener_.get(), [this] { accept_all(); });
+  if (!watch) return tl::unexpected(watch.error());
+  watch_ = std::move(*watch);
+  return {};
 }
 
 void Server::accept_all() {
   for (;;) {
+    if (clients_.size() >= max_clients) {
+      watch_.reset();  // others wait in the kernel's queue until one of these has gone
+      return;
+    }
     Fd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd) return;
-    if (clients_.size() >= max_clients) {
-      log::warning("control socket: {} connections are open; closed another", clients_.size());
-      continue;
-    }
     auto& client = clients_.emplace_back();
     client.fd = std::move(fd);
     client.last_heard = loop_.now();
@@ -138,6 +143,9 @@ void Server::tend() {
       drop(client, client.out.empty() ? "" : "it does not read its answer");
   }
   clients_.remove_if([](const Client& client) { return client.dead; });
+  if (!watch_ && clients_.size() < max_clients)
+    if (auto watching = watch_listener(); !watching)
+      log::error("control socket: {}", watching.error().message);
   if (clients_.empty()) return timer_.cancel();
   const bool unsent = std::ranges::any_of(clients_, [](const Client& c) { return !c.out.empty(); });
   timer_.set(loop_.now() + (unsent ? tend_interval : std::chrono::milliseconds(1000)));

@@ -14,8 +14,7 @@
 #include <string_view>
 
 #include <warren/fd.h>
-
-#include "core/loop.h"
+#include <warren/loop.h>
 
 namespace warren::control {
 
@@ -48,6 +47,7 @@ class Server {
   };
 
   Server(Loop& loop, Handler handler);
+  [[nodiscard]] Result<> watch_listener();
   void accept_all();
   void read_from(Client& client);
   void answer(Client& client);

@@ -9,8 +9,9 @@
 #include <string>
 #include <string_view>
 
+#include <warren/loop.h>
+
 #include "core/graph.h"
-#include "core/loop.h"
 
 namespace warren::control {
 
