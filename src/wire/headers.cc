@@ -56,28 +56,37 @@ bool parse_ipv6(Bytes packet, Headers& headers) noexcept {
   return true;
 }
 
+// Ethernet's type must agree with the version that the packet says.
+bool find_l3(Bytes packet, Medium medium, Headers& headers) noexcept {
+  if (medium == Medium::ip) return true;
+  const auto frame = EthernetView::parse(packet);
+  if (!frame) return false;
+  headers.l3 = static_cast<std::uint32_t>(frame->header_length());
+  headers.ipv6 = frame->type() == ether_type::ipv6;
+  if (!headers.ipv6 && frame->type() != ether_type::ipv4) return false;
+  return packet.size() > headers.l3 &&
+         load8(packet.data() + headers.l3) >> 4 == (headers.ipv6 ? 6 : 4);
+}
+
+bool find_l4(Bytes packet, Headers& headers) noexcept {
+  if (packet.size() <= headers.l3) return false;
+  return load8(packet.data() + headers.l3) >> 4 == 4 ? parse_ipv4(packet, headers)
+                                                     : parse_ipv6(packet, headers);
+}
+
 }  // namespace
 
+// Fills the result where it will stand: copying a struct right after its small fields were written
+// stalls.
 std::optional<Headers> parse_headers(Bytes packet, Medium medium) noexcept {
-  Headers headers;
-  if (medium == Medium::ethernet) {
-    const auto frame = EthernetView::parse(packet);
-    if (!frame || (frame->type() != ether_type::ipv4 && frame->type() != ether_type::ipv6))
-      return std::nullopt;
-    headers.l3 = static_cast<std::uint32_t>(frame->header_length());
-    const auto version = frame->type() == ether_type::ipv4 ? 4 : 6;
-    if (packet.size() == headers.l3 || load8(packet.data() + headers.l3) >> 4 != version)
-      return std::nullopt;
+  std::optional<Headers> found(std::in_place);
+  if (!find_l3(packet, medium, *found) || !find_l4(packet, *found)) {
+    found.reset();
+  } else if (!found->later_fragment) {
+    const auto transport = packet.subspan(found->l4, found->end - found->l4);
+    found->l4_length = transport_header_length(found->protocol, transport);
   }
-  if (packet.size() <= headers.l3) return std::nullopt;
-  const auto version = load8(packet.data() + headers.l3) >> 4;
-  if (version == 4 ? !parse_ipv4(packet, headers) : !parse_ipv6(packet, headers))
-    return std::nullopt;
-  if (!headers.later_fragment) {
-    headers.l4_length = transport_header_length(
-        headers.protocol, packet.subspan(headers.l4, headers.end - headers.l4));
-  }
-  return headers;
+  return found;
 }
 
 }  // namespace warren::wire
