@@ -95,7 +95,9 @@ bool CoalescedPacket::copy_to(Packet& out) const noexcept {
 bool Coalescer::add(std::span<const std::byte> packet, const OffloadHeader& offload) noexcept {
   if (packet_count_ == max_packets) return false;
   auto& input = inputs_[packet_count_++];
-  input = {packet, offload, none};
+  input.bytes = packet;
+  input.offload = offload;
+  input.next = none;
   const auto headers = parse_headers(packet, options_.medium);
   if (!headers) {
     start_group({});

@@ -9,6 +9,10 @@
 
 namespace warren::wire {
 
+// Every view has `parse()`, which checks, and then reads without further checks. It fills the
+// optional where it will stand: copied right after it was written in parts, it would stall each
+// packet.
+
 /// A view over bytes that may be read (`const std::byte`) or also written (`std::byte`).
 template <class Byte>
 concept AnyByte = std::same_as<std::remove_const_t<Byte>, std::byte>;

@@ -26,12 +26,9 @@ class Ipv4 {
   /// Nothing where the header or the packet is longer than `bytes`; what follows the packet is no
   /// part of it (Ethernet pads short frames).
   [[nodiscard]] static std::optional<Ipv4> parse(std::span<Byte> bytes) noexcept {
-    if (bytes.size() < min_header_length) return std::nullopt;
-    const Ipv4 header(bytes.data());
-    if (load8(bytes.data()) >> 4 != 4 || header.header_length() < min_header_length ||
-        header.total_length() < header.header_length() || header.total_length() > bytes.size()) {
-      return std::nullopt;
-    }
+    std::optional<Ipv4> header;
+    if (bytes.size() >= min_header_length) header.emplace(bytes.data());
+    if (header && !header->fits(bytes.size())) header.reset();
     return header;
   }
   /// For headers that parse() accepted before.
@@ -90,6 +87,11 @@ class Ipv4 {
   }
 
  private:
+  [[nodiscard]] bool fits(std::size_t size) const noexcept {
+    return load8(p_) >> 4 == 4 && header_length() >= min_header_length &&
+           total_length() >= header_length() && total_length() <= size;
+  }
+
   Byte* p_;
 };
 

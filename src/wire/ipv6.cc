@@ -4,7 +4,8 @@ namespace warren::wire {
 
 std::optional<Ipv6Extensions> walk_ipv6_extensions(std::uint8_t next_header,
                                                    std::span<const std::byte> payload) noexcept {
-  Ipv6Extensions found;
+  std::optional<Ipv6Extensions> result(std::in_place);
+  auto& found = *result;
   found.protocol = next_header;
   while (!found.later_fragment) {
     const auto rest = payload.subspan(found.length);
@@ -28,7 +29,7 @@ std::optional<Ipv6Extensions> walk_ipv6_extensions(std::uint8_t next_header,
     found.protocol = load8(rest.data());
     found.length += length;
   }
-  return found;
+  return result;
 }
 
 }  // namespace warren::wire

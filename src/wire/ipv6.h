@@ -25,9 +25,9 @@ class Ipv6 {
   /// Nothing where the header or the packet is longer than `bytes`. Jumbograms (RFC 2675) say a
   /// length of 0, and so appear to have no payload.
   [[nodiscard]] static std::optional<Ipv6> parse(std::span<Byte> bytes) noexcept {
-    if (bytes.size() < min_header_length || load8(bytes.data()) >> 4 != 6) return std::nullopt;
-    const Ipv6 header(bytes.data());
-    if (min_header_length + header.payload_length() > bytes.size()) return std::nullopt;
+    std::optional<Ipv6> header;
+    if (bytes.size() >= min_header_length) header.emplace(bytes.data());
+    if (header && !header->fits(bytes.size())) header.reset();
     return header;
   }
   /// For headers that parse() accepted before.
@@ -63,6 +63,10 @@ class Ipv6 {
   }
 
  private:
+  [[nodiscard]] bool fits(std::size_t size) const noexcept {
+    return load8(p_) >> 4 == 6 && min_header_length + payload_length() <= size;
+  }
+
   Byte* p_;
 };
 

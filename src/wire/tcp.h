@@ -27,11 +27,9 @@ class Tcp {
 
   /// Nothing where the header is longer than `bytes`, the payload of the IP packet.
   [[nodiscard]] static std::optional<Tcp> parse(std::span<Byte> bytes) noexcept {
-    if (bytes.size() < min_header_length) return std::nullopt;
-    const Tcp header(bytes.data());
-    if (header.header_length() < min_header_length || header.header_length() > bytes.size()) {
-      return std::nullopt;
-    }
+    std::optional<Tcp> header;
+    if (bytes.size() >= min_header_length) header.emplace(bytes.data());
+    if (header && !header->fits(bytes.size())) header.reset();
     return header;
   }
   /// For headers that parse() accepted before.
@@ -84,6 +82,10 @@ class Tcp {
   }
 
  private:
+  [[nodiscard]] bool fits(std::size_t size) const noexcept {
+    return header_length() >= min_header_length && header_length() <= size;
+  }
+
   Byte* p_;
 };
 

@@ -16,9 +16,9 @@ class Udp {
 
   /// Nothing where the datagram is longer than `bytes`, the payload of the IP packet.
   [[nodiscard]] static std::optional<Udp> parse(std::span<Byte> bytes) noexcept {
-    if (bytes.size() < header_length) return std::nullopt;
-    const Udp header(bytes.data());
-    if (header.length() < header_length || header.length() > bytes.size()) return std::nullopt;
+    std::optional<Udp> header;
+    if (bytes.size() >= header_length) header.emplace(bytes.data());
+    if (header && !header->fits(bytes.size())) header.reset();
     return header;
   }
   /// For headers that parse() accepted before.
@@ -59,6 +59,10 @@ class Udp {
   }
 
  private:
+  [[nodiscard]] bool fits(std::size_t size) const noexcept {
+    return length() >= header_length && length() <= size;
+  }
+
   Byte* p_;
 };
 
