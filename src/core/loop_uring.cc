@@ -1,24 +1,21 @@
 // The io_uring backend.
 //
-// Theory of operation. Each stream keeps one multishot read outstanding: the kernel polls the
-// device, reads packets into buffers of the stream's buffer ring as they come, and posts a
-// completion for each, so that a burst of packets costs no system call beyond the one that waits. A
-// buffer that was filled leaves the ring as a Packet and a fresh one from the pool takes its place;
-// when the ring runs dry the read ends with ENOBUFS and is issued again at the end of the round.
+// Theory of operation. Each stream keeps one multishot read outstanding: the kernel polls the device, reads packets
+// into buffers of the loop's buffer ring as they come, and posts a completion for each, so that a burst of packets
+// costs no system call beyond the one that waits. A buffer that was filled leaves the ring as a Packet; at the end of
+// the round fresh ones from the pool take the empty places. A read that finds the ring dry ends with ENOBUFS and is
+// issued again.
 //
-//     buffer ring of a stream   [ buf 0 | buf 1 | … | buf 15 ]      kernel takes from the head, we
-//     add at the tail
-//                                   |
-//     completion {id 0, n bytes} -> Packet -> batch -> receiver
+//     buffer ring, for all streams   [ buf 0 | buf 1 | … | buf 31 ]   kernel takes from the head, we add at the tail
+//                                        |
+//     completion {stream, id 0, n bytes} -> Packet -> batch -> receiver
 //
-// Writes are queued for a whole batch and submitted at once. A TUN device takes or refuses a packet
-// while it is submitted and never waits (the descriptor is non-blocking), so the buffers are free
-// when the submission returns; only refusals post a completion.
+// Writes are queued for a whole batch and submitted at once, with RWF_NOWAIT: the kernel takes or refuses each
+// packet while it is submitted, so the buffers are free when the submission returns. Only refusals post a completion.
 //
-// Streams and watches die in the middle of a round, while completions for them are still to come.
-// Their destructors cancel what is outstanding and reap until the kernel has confirmed it;
-// completions for others that turn up meanwhile are kept for the round that runs. So a Source in a
-// completion is always alive.
+// Streams and watches die in the middle of a round, while completions for them are still to come. Their destructors
+// cancel what is outstanding and reap until the kernel has confirmed it; completions for others that turn up meanwhile
+// are kept for the round that runs. So a Source in a completion is always alive.
 #include <fmt/format.h>
 #include <liburing.h>
 #include <poll.h>
@@ -33,10 +30,12 @@
 namespace warren {
 namespace {
 
-constexpr unsigned op_read_multishot =
-    49;  // IORING_OP_READ_MULTISHOT, kernel 6.7; liburing 2.3 does not know it
+// IORING_OP_READ_MULTISHOT, kernel 6.7; liburing 2.3 does not know it.
+constexpr unsigned op_read_multishot = 49;
 constexpr unsigned ring_entries = 256;
-constexpr unsigned stream_buffers = 16;
+// As many as the kernel reads in a row. More would only be pushed out of the cache before they are written.
+constexpr unsigned ring_buffers = 32;
+constexpr std::size_t burst = 8;  // packets that are passed on at once
 
 struct Completion {
   int result;
@@ -54,9 +53,37 @@ class Source {
 };
 constexpr std::uint64_t write_mark = 1;
 
+/// The buffers that the kernel may read into.
+class BufferRing {
+ public:
+  static constexpr unsigned short group = 0;
+
+  [[nodiscard]] Result<> open(io_uring& ring);
+  void close(io_uring& ring) noexcept;
+  [[nodiscard]] bool is_open() const noexcept { return entries_ != nullptr; }
+  [[nodiscard]] bool dry() const noexcept { return is_open() && empty_count_ == ring_buffers; }
+
+  /// The buffer that the kernel has filled, and its empty place.
+  [[nodiscard]] Packet take(unsigned id) noexcept {
+    empty_ids_[empty_count_++] = static_cast<std::uint8_t>(id);
+    return std::move(lent_[id]);
+  }
+  void refill(Pool& pool) noexcept;
+
+ private:
+  static constexpr std::size_t bytes = 4096;
+  static_assert(ring_buffers * sizeof(io_uring_buf) <= bytes);
+
+  io_uring_buf_ring* entries_ = nullptr;
+  std::array<Packet, ring_buffers> lent_;  // by buffer id
+  std::array<std::uint8_t, ring_buffers> empty_ids_;
+  unsigned empty_count_ = 0;
+};
+
 class UringLoop final : public Loop {
  public:
   ~UringLoop() override {
+    if (buffers_.is_open()) buffers_.close(ring_);
     close();
     if (ready_) ::io_uring_queue_exit(&ring_);
   }
@@ -71,7 +98,7 @@ class UringLoop final : public Loop {
   void submit() noexcept { ::io_uring_submit(&ring_); }
   /// Cancels all requests of a source, and returns when the kernel has let go of them.
   void cancel(Source* source) noexcept;
-  unsigned short new_buffer_group() noexcept { return next_group_++; }
+  Packet take_buffer(unsigned id) noexcept { return buffers_.take(id); }
 
   std::vector<class UringStream*> streams;
 
@@ -89,7 +116,7 @@ class UringLoop final : public Loop {
 
   io_uring ring_{};
   bool ready_ = false;
-  unsigned short next_group_ = 0;
+  BufferRing buffers_;
   std::deque<Pending> set_aside_;
 };
 
@@ -100,67 +127,29 @@ class UringStream final : public PacketStream, public Source {
     std::erase(loop_.streams, this);
     stopping_ = true;
     loop_.cancel(this);
-    if (buffers_ == nullptr) return;
-    ::io_uring_unregister_buf_ring(&loop_.ring(), group_);
-    ::munmap(buffers_, ring_bytes);
   }
-  Result<> start();
 
   void write(Batch& batch) noexcept override;
   void complete(const Completion& completion) noexcept override;
   void refused(int error) noexcept override { count_refusal(config_, error); }
+  /// Passes on what is left of the round.
   void end_round() noexcept;
+  /// Issues the read anew where it has ended.
+  void rearm() noexcept;
 
  private:
-  static constexpr std::size_t ring_bytes = 4096;
-  static_assert(stream_buffers * sizeof(io_uring_buf) <= ring_bytes);
-
-  [[nodiscard]] std::size_t header_size() const noexcept {
-    return config_.offload_header ? sizeof(OffloadHeader) : 0;
-  }
-  void take_packet(unsigned id, std::size_t count) noexcept;
   void deliver() noexcept {
     if (!batch_.empty()) config_.receiver->on_packets(batch_);
   }
-  void refill() noexcept;
-  void arm() noexcept;
 
   UringLoop& loop_;
   Config config_;
-  io_uring_buf_ring* buffers_ = nullptr;
-  unsigned short group_ = 0;
-  std::array<Packet, stream_buffers> lent_;  // what the kernel may write into, by buffer id
-  std::array<std::uint8_t, stream_buffers> empty_ids_;
-  unsigned empty_count_ = 0;
   bool armed_ = false;
   bool ended_ = false;
   bool stopping_ = false;
   bool active_ = false;  // delivered something in this round
   Batch batch_;
 };
-
-Result<> UringStream::start() {
-  void* memory =
-      ::mmap(nullptr, ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return fail_errno("map a buffer ring");
-  buffers_ = static_cast<io_uring_buf_ring*>(memory);
-  group_ = loop_.new_buffer_group();
-  io_uring_buf_reg registration{};
-  registration.ring_addr = reinterpret_cast<std::uintptr_t>(memory);
-  registration.ring_entries = stream_buffers;
-  registration.bgid = group_;
-  if (const int error = ::io_uring_register_buf_ring(&loop_.ring(), &registration, 0); error < 0) {
-    ::munmap(std::exchange(buffers_, nullptr), ring_bytes);
-    return fail_errno("register a buffer ring with io_uring", -error);
-  }
-  ::io_uring_buf_ring_init(buffers_);
-  for (unsigned id = 0; id < stream_buffers; ++id)
-    empty_ids_[empty_count_++] = static_cast<std::uint8_t>(id);
-  refill();
-  arm();
-  loop_.streams.push_back(this);
-  return {};
-}
 
 void UringStream::write(Batch& batch) noexcept {
   // A single packet is cheaper to write than to queue, and nothing is queued from one batch to the
@@ -192,60 +181,79 @@ void UringStream::write(Batch& batch) noexcept {
 
 void UringStream::complete(const Completion& completion) noexcept {
   if ((completion.flags & IORING_CQE_F_MORE) == 0) armed_ = false;
+  Packet packet;
+  if ((completion.flags & IORING_CQE_F_BUFFER) != 0)
+    packet = loop_.take_buffer(completion.flags >> IORING_CQE_BUFFER_SHIFT);
   if (stopping_) return;
-  if ((completion.flags & IORING_CQE_F_BUFFER) != 0 && completion.result >= 0) {
-    take_packet(completion.flags >> IORING_CQE_BUFFER_SHIFT,
-                static_cast<std::size_t>(completion.result));
-  } else if (completion.result < 0 && completion.result != -ENOBUFS &&
-             completion.result != -EAGAIN && completion.result != -EINTR) {
+  const int error = -completion.result;
+  if (packet && error <= 0) {
+    active_ = true;
+    if (!config_.offload_header) packet.prepend(sizeof(OffloadHeader));
+    if (!finish_read(config_, packet, static_cast<std::size_t>(completion.result))) return;
+    batch_.push(std::move(packet));
+    // Passed on while it is warm in the cache.
+    if (batch_.size() >= burst) deliver();
+  } else if (error > 0 && error != ENOBUFS && error != EAGAIN && error != EINTR) {
     ended_ = true;
-    config_.receiver->on_stream_end(-completion.result);
+    config_.receiver->on_stream_end(error);
   }
-}
-
-void UringStream::take_packet(unsigned id, std::size_t count) noexcept {
-  active_ = true;
-  Packet packet = std::move(lent_[id]);
-  empty_ids_[empty_count_++] = static_cast<std::uint8_t>(id);
-  if (!finish_read(config_, packet, count)) return;
-  batch_.push(std::move(packet));
-  // Passed on while it is warm in the cache.
-  if (batch_.size() >= stream_buffers / 2) deliver();
 }
 
 void UringStream::end_round() noexcept {
-  if (active_) {
-    deliver();
-    config_.receiver->on_burst_end();
-    active_ = false;
-  }
-  if (ended_) return;
-  refill();
-  if (!armed_ && empty_count_ < stream_buffers) arm();
+  if (!active_) return;
+  deliver();
+  config_.receiver->on_burst_end();
+  active_ = false;
 }
 
-void UringStream::refill() noexcept {
-  int added = 0;
-  while (empty_count_ > 0) {
-    Packet packet = loop_.pool().allocate();
-    if (!packet) break;
-    const unsigned id = empty_ids_[--empty_count_];
-    ::io_uring_buf_ring_add(buffers_, packet.data() - header_size(),
-                            static_cast<unsigned>(Pool::super_packet_size + header_size()),
-                            static_cast<unsigned short>(id), stream_buffers - 1, added++);
-    lent_[id] = std::move(packet);
-  }
-  ::io_uring_buf_ring_advance(buffers_, added);
-}
-
-void UringStream::arm() noexcept {
+void UringStream::rearm() noexcept {
+  if (armed_ || ended_) return;
   auto* sqe = loop_.request(this);
   if (sqe == nullptr) return;
   ::io_uring_prep_rw(static_cast<int>(op_read_multishot), sqe, config_.fd, nullptr, 0, 0);
   sqe->flags |= IOSQE_BUFFER_SELECT;
-  sqe->buf_group = group_;
+  sqe->buf_group = BufferRing::group;
   ::io_uring_sqe_set_data(sqe, static_cast<Source*>(this));
   armed_ = true;
+}
+
+Result<> BufferRing::open(io_uring& ring) {
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return fail_errno("map a buffer ring");
+  io_uring_buf_reg registration{};
+  registration.ring_addr = reinterpret_cast<std::uintptr_t>(memory);
+  registration.ring_entries = ring_buffers;
+  registration.bgid = group;
+  if (const int error = ::io_uring_register_buf_ring(&ring, &registration, 0); error < 0) {
+    ::munmap(memory, bytes);
+    return fail_errno("register a buffer ring with io_uring", -error);
+  }
+  entries_ = static_cast<io_uring_buf_ring*>(memory);
+  ::io_uring_buf_ring_init(entries_);
+  for (unsigned id = 0; id < ring_buffers; ++id)
+    empty_ids_[empty_count_++] = static_cast<std::uint8_t>(id);
+  return {};
+}
+
+void BufferRing::close(io_uring& ring) noexcept {
+  ::io_uring_unregister_buf_ring(&ring, group);
+  ::munmap(std::exchange(entries_, nullptr), bytes);
+  for (auto& packet : lent_) packet = Packet{};
+}
+
+// All buffers begin where an offload header would: which stream takes one is not known before.
+void BufferRing::refill(Pool& pool) noexcept {
+  int added = 0;
+  while (empty_count_ > 0) {
+    Packet packet = pool.allocate();
+    if (!packet) break;
+    const unsigned id = empty_ids_[--empty_count_];
+    ::io_uring_buf_ring_add(entries_, packet.data() - sizeof(OffloadHeader),
+                            static_cast<unsigned>(Pool::super_packet_size + sizeof(OffloadHeader)),
+                            static_cast<unsigned short>(id), ring_buffers - 1, added++);
+    lent_[id] = std::move(packet);
+  }
+  ::io_uring_buf_ring_advance(entries_, added);
 }
 
 // A one-shot poll that is issued again after each call: level-triggered, as the callers expect.
@@ -355,8 +363,13 @@ bool UringLoop::take_completion(Pending& pending) noexcept {
 }
 
 Result<std::unique_ptr<PacketStream>> UringLoop::open_stream(const PacketStream::Config& config) {
+  if (!buffers_.is_open()) {
+    if (auto opened = buffers_.open(ring_); !opened) return tl::unexpected(opened.error());
+    buffers_.refill(pool());
+  }
   auto stream = std::make_unique<UringStream>(*this, config);
-  if (auto started = stream->start(); !started) return tl::unexpected(started.error());
+  stream->rearm();
+  streams.push_back(stream.get());
   return stream;
 }
 
@@ -367,6 +380,8 @@ Result<std::unique_ptr<Loop::Watch>> UringLoop::watch(int fd, std::function<void
 }
 
 Result<> UringLoop::round(Clock::time_point deadline) {
+  // Where others hold all packets of the pool, nothing tells when one comes back.
+  if (buffers_.dry()) deadline = std::min(deadline, Clock::now() + std::chrono::milliseconds(1));
   __kernel_timespec timeout{};
   __kernel_timespec* wait = nullptr;
   if (deadline != Clock::time_point::max()) {
@@ -388,6 +403,9 @@ Result<> UringLoop::round(Clock::time_point deadline) {
   }
   while (take_completion(pending)) deliver(pending);
   for (auto* stream : streams) stream->end_round();
+  if (buffers_.is_open()) buffers_.refill(pool());
+  if (!buffers_.dry())
+    for (auto* stream : streams) stream->rearm();
   return {};
 }
 
