@@ -12,6 +12,20 @@ load machine.bash
   done
 }
 
+@test "man pages and completions know every option" {
+  cd "$BATS_TEST_DIRNAME/.."
+  for command in up status reload down doctor bench; do
+    page="docs/man/warren-$command.1"
+    [ -e "$page" ] || page=docs/man/warren.1
+    for option in $("$WARREN" "$command" --help | grep -oE '^ +(-h,)?--[a-z-]+' | grep -oE '[a-z][a-z-]+$'); do
+      [ "$option" = help ] || grep -qE "Fl -$option( |$)" "$page" || { echo "$page lacks --$option"; return 1; }
+      for file in packaging/completion/*; do
+        grep -qE -- "(--|-l )$option([^a-z-]|$)" "$file" || { echo "$file lacks --$option"; return 1; }
+      done
+    done
+  done
+}
+
 @test "mistakes on the command line end with status 2" {
   run -2 "$WARREN"
   run -2 "$WARREN" frobnicate
@@ -66,6 +80,19 @@ SH
     start a.toml
     ! setpriv --reuid=65534 --regid=65534 --clear-groups warren down a 2>err || fail "it went down"
     grep -q 'run this as root' err || fail "$(cat err)"
+SH
+}
+
+@test "with CAP_NET_ADMIN and nothing else, as the service has it" {
+  machine <<'SH'
+    printf '[tun.a]\naddress = ["10.0.1.1/24"]\n' >a.toml
+    setpriv --bounding-set=-all,+net_admin --inh-caps=-all --no-new-privs warren up a.toml 2>log &
+    pid=$!
+    until_true eval "! kill -0 $pid || warren status a"
+    ip address show dev a | grep -q 10.0.1.1/24 || fail "no device"
+    grep -qi '^CapEff:.*0000000000001000' /proc/$pid/status || fail "it has other capabilities"
+    warren down a
+    wait $pid
 SH
 }
 

@@ -1,0 +1,48 @@
+# bash completion for warren
+
+_warren_instances() {
+  local lock
+  for lock in "${WARREN_RUN_DIR:-/run/warren}"/*.lock; do
+    [ -e "$lock" ] && basename "$lock" .lock
+  done
+}
+
+_warren() {
+  local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" words=""
+  COMPREPLY=()
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    mapfile -t COMPREPLY < <(compgen -W "up status reload down doctor bench --help --version" -- "$current")
+    return
+  fi
+  case "$previous" in
+    --io) words="auto io_uring epoll" ;;
+    --log-level) words="error warning info debug" ;;
+    --name | --duration | --warmup | --repeat | --row | --peer | --relative-to | --only) return ;;
+    --out | --json)
+      if [ "${COMP_WORDS[1]}" = bench ]; then
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+      fi ;;
+  esac
+  if [ -z "$words" ]; then
+    case "${COMP_WORDS[1]}" in
+      up) words="--name --check --io --log-level --help" ;;
+      status) words="--json --watch --help" ;;
+      reload | down) words="--help" ;;
+      doctor) words="--json --help" ;;
+      bench) words="--list --quick --only --duration --warmup --repeat --row --peer --relative-to --out --json
+                    --flamegraph --help" ;;
+    esac
+    case "${COMP_WORDS[1]}:$current" in
+      *:-*) ;;
+      status:* | reload:* | down:*) words="$(_warren_instances)" ;;
+      up:* | bench:*)
+        mapfile -t COMPREPLY < <(compgen -d -S / -- "$current"; compgen -f -X '!*.toml' -- "$current")
+        [ "${COMP_WORDS[1]}" = up ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W tun -- "$current")
+        return ;;
+    esac
+  fi
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+
+complete -o filenames -F _warren warren

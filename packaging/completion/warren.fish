@@ -1,0 +1,44 @@
+# fish completion for warren
+
+function __warren_instances
+    set -l directory /run/warren
+    set -q WARREN_RUN_DIR; and set directory $WARREN_RUN_DIR
+    for lock in $directory/*.lock
+        basename $lock .lock
+    end
+end
+
+complete -c warren -f
+complete -c warren -n __fish_use_subcommand -l version -d 'Version'
+complete -c warren -l help -d 'Help'
+complete -c warren -n __fish_use_subcommand -a up -d 'Make the network that a file describes, and run it'
+complete -c warren -n __fish_use_subcommand -a status -d 'Show running instances'
+complete -c warren -n __fish_use_subcommand -a reload -d 'Make a running instance match its file again'
+complete -c warren -n __fish_use_subcommand -a down -d 'Take a running instance down'
+complete -c warren -n __fish_use_subcommand -a doctor -d 'Say what this machine offers and lacks'
+complete -c warren -n __fish_use_subcommand -a bench -d 'Measure links side by side'
+
+complete -c warren -n '__fish_seen_subcommand_from up' -F
+complete -c warren -n '__fish_seen_subcommand_from up' -l name -x -d 'Name of the instance'
+complete -c warren -n '__fish_seen_subcommand_from up' -l check -d 'Only read the file'
+complete -c warren -n '__fish_seen_subcommand_from up' -l io -x -a 'auto io_uring epoll' -d 'How to wait for packets'
+complete -c warren -n '__fish_seen_subcommand_from up' -l log-level -x -a 'error warning info debug' -d 'What to say'
+
+complete -c warren -n '__fish_seen_subcommand_from status reload down' -a '(__warren_instances)'
+complete -c warren -n '__fish_seen_subcommand_from status' -l json -d 'JSON'
+complete -c warren -n '__fish_seen_subcommand_from status' -l watch -d 'Show it every second'
+complete -c warren -n '__fish_seen_subcommand_from doctor' -l json -d 'JSON'
+
+complete -c warren -n '__fish_seen_subcommand_from bench' -F
+complete -c warren -n '__fish_seen_subcommand_from bench' -l list -d 'Show scenarios and rows'
+complete -c warren -n '__fish_seen_subcommand_from bench' -l quick -d 'Few rows, short runs'
+complete -c warren -n '__fish_seen_subcommand_from bench' -l only -x -d 'These rows'
+complete -c warren -n '__fish_seen_subcommand_from bench' -l duration -x -d 'Seconds per run'
+complete -c warren -n '__fish_seen_subcommand_from bench' -l warmup -x -d 'Seconds before'
+complete -c warren -n '__fish_seen_subcommand_from bench' -l repeat -x -d 'Rounds'
+complete -c warren -n '__fish_seen_subcommand_from bench' -l row -x -d 'Add a row: NAME=COMMAND'
+complete -c warren -n '__fish_seen_subcommand_from bench' -l peer -x -d 'Where a program is: NAME=COMMAND'
+complete -c warren -n '__fish_seen_subcommand_from bench' -l relative-to -x -d 'Compare with this row'
+complete -c warren -n '__fish_seen_subcommand_from bench' -l out -r -d 'Folder of the report'
+complete -c warren -n '__fish_seen_subcommand_from bench' -l json -r -d 'File of the results'
+complete -c warren -n '__fish_seen_subcommand_from bench' -l flamegraph -d 'Profile each row'
