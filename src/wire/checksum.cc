@@ -20,17 +20,16 @@ inline Sum sum_words(std::byte* out, const std::byte* in, std::size_t size) noex
       out += sizeof(T);
     }
     in += sizeof(T);
-    size -= sizeof(T);
     return word;
   };
-  while (size >= 8) {
+  for (; size >= 8; size -= 8) {
     const auto word = take(std::uint64_t{});
     low += word & 0xffffffffU;
     high += word >> 32;
   }
-  if (size >= 4) low += take(std::uint32_t{});
-  if (size >= 2) low += take(std::uint16_t{});
-  if (size >= 1) {
+  if ((size & 4) != 0) low += take(std::uint32_t{});
+  if ((size & 2) != 0) low += take(std::uint16_t{});
+  if ((size & 1) != 0) {
     const std::byte last[2] = {static_cast<std::byte>(take(std::uint8_t{})), std::byte{0}};
     low += load_raw<std::uint16_t>(last);
   }
@@ -51,8 +50,8 @@ Sum copy_portable(std::byte* out, const std::byte* in, std::size_t size) noexcep
 namespace {
 
 // vpmaddwd adds neighbouring *signed* words into 32-bit lanes. Flipping the top bit of each word
-// makes it signed, 0x8000 too small; what is missing is added at the end. Lanes grow by at most
-// 2^16 per step, so that 2^14 steps (512 KiB for each accumulator) cannot overflow them.
+// makes it signed, 0x8000 too small; what is missing is added at the end. A lane grows by at most
+// 2^16 per step, and a block has 2^14 steps, half of them for each accumulator: no overflow.
 constexpr std::size_t max_block = std::size_t{1} << 19;
 constexpr std::size_t vector_size = 32;
 constexpr Sum missing_per_vector = Sum{16} * 0x8000;

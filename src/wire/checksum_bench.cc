@@ -61,7 +61,7 @@ BENCHMARK(copy_then_sum)->Apply(sizes);
 
 void update_one_field(benchmark::State& state) {
   std::uint16_t checksum = 0x1234;
-  for (auto _ : state)
+  while (state.KeepRunning())
     benchmark::DoNotOptimize(checksum = update_checksum(checksum, 0x4006, 0x3f06));
 }
 BENCHMARK(update_one_field);

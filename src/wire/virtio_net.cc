@@ -65,7 +65,9 @@ std::optional<DropReason> check_offload(std::span<const std::byte> packet,
 
 std::optional<DropReason> check_offload(std::span<const std::byte> packet,
                                         const OffloadHeader& offload, Medium medium) noexcept {
-  if (offload.flags == 0 && offload.gso_type == OffloadHeader::gso_none) return std::nullopt;
+  if (!offload.checksum_pending() && offload.gso_type == OffloadHeader::gso_none) {
+    return std::nullopt;
+  }
   const auto headers = parse_headers(packet, medium);
   return check_offload(packet, offload, headers ? &*headers : nullptr);
 }
