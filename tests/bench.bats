@@ -72,6 +72,23 @@ all_dead() {
   [[ "$stderr" == *"left"* ]]
 }
 
+@test "runs a network file with warren up and measures what it spends" {
+  run "$WARREN" bench tun "${short[@]}" --only up
+  [ "$status" -eq 0 ]
+  jq -e 'all(.results[]; .gbps.median > 0 and .cpu_percent.avg > 0 and .cpu_percent.max >= .cpu_percent.avg
+         and .rss_mib.max > 0)' out/results.json
+  jq -e '.results[0].commands[0] | test("^middle# .*warren up /run/up.toml$")' out/results.json
+}
+
+@test "runs a wire through the impairment node, TCP and UDP" {
+  run "$WARREN" bench impaired "${short[@]}" --only narrow
+  [ "$status" -eq 0 ]
+  jq -e '[.results[].workload] == ["tcp", "tcp", "udp", "udp"]' out/results.json
+  # A line of 20 Mbit/s carries no more, whatever is offered.
+  jq -e 'all(.results[]; .gbps.median > 0 and .gbps.median < 0.0205)' out/results.json
+  jq -e 'all(.results[2:][]; (.lost_percent.median | type) == "number" and .retransmits == null)' out/results.json
+}
+
 @test "prints JSON alone on stdout for --json -" {
   write_scenario </dev/null
   "$WARREN" bench ./small.toml "${short[@]}" --json - 2>/dev/null | jq -e '.results[0].gbps.median > 0'

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/utsname.h>
@@ -15,6 +16,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "bench/monitor.h"
 #include "bench/process.h"
 #include "linux/ethtool.h"
 #include "linux/netlink.h"
@@ -117,6 +119,17 @@ std::map<std::string, std::string> offloads() {
   return result;
 }
 
+// Over a third of a second, in which this process does nothing.
+double busy_percent() {
+  constexpr int window_ms = 300;
+  Monitor monitor({});
+  const auto begin = Monitor::Clock::now();
+  monitor.sample();
+  ::poll(nullptr, 0, window_ms);
+  monitor.sample();
+  return monitor.usage(begin, Monitor::Clock::now()).system_cpu;
+}
+
 int usable_cores() {
   cpu_set_t set;
   return ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
@@ -143,6 +156,7 @@ Machine describe_machine() {
   machine.congestion_available = first_line("/proc/sys/net/ipv4/tcp_available_congestion_control");
   machine.offloads = offloads();
   for (const auto* tool : {"iperf3", "perf"}) machine.tools[tool] = version_of(tool, "--version");
+  machine.busy_percent = busy_percent();
   machine.tools["warren"] = WARREN_VERSION;
   return machine;
 }

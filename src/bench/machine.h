@@ -21,6 +21,7 @@ struct Machine {
   std::string congestion_available;
   /// Device features that are on, by kind of device, as this kernel makes it: "veth", "tun".
   std::map<std::string, std::string> offloads;
+  double busy_percent = 0;  ///< of all cores, with other work, just before the first run
   std::map<std::string, std::string> tools;  ///< versions by name; "not installed"
 };
 

@@ -99,6 +99,7 @@ json to_json(const Machine& machine) {
           {"mitigations", machine.mitigations},
           {"congestion_available", machine.congestion_available},
           {"offloads", machine.offloads},
+          {"busy_percent_before", machine.busy_percent},
           {"tools", machine.tools}};
 }
 

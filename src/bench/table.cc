@@ -32,10 +32,19 @@ std::string spread(const Summary& summary) {
   return fmt::format("[{:.{}f}–{:.{}f}]", summary.min, digits, summary.max, digits);
 }
 
-Cells headings(const std::string& relative_to, bool udp) {
-  Cells cells = {"row", "direction", "Gbit/s", "[min–max]", "×loopback"};
+// The optional columns.
+struct Columns {
+  bool loopback = false;
+  std::string relative_to;
+  bool udp = false;
+};
+
+Cells headings(const Columns& columns) {
+  const auto& relative_to = columns.relative_to;
+  Cells cells = {"row", "direction", "Gbit/s", "[min–max]"};
+  if (columns.loopback) cells.emplace_back("×loopback");
   if (!relative_to.empty()) cells.push_back("×" + relative_to);
-  cells.push_back(udp ? "lost %" : "retransmits");
+  cells.push_back(columns.udp ? "lost %" : "retransmits");
   for (const auto* heading : {"CPU avg / max %", "system % (softirq)", "RSS avg / max MiB"})
     cells.emplace_back(heading);
   return cells;
@@ -48,7 +57,7 @@ std::string in_one_line(const std::string& reason) {
   return reason.substr(0, first_end) + " " + reason.substr(reason.rfind('\n') + 1);
 }
 
-Line line_of(const RowSummary& row, const std::string& relative_to) {
+Line line_of(const RowSummary& row, const Columns& columns) {
   Line line;
   line.cells = {row.result->row, std::string(direction_name(row.result->direction))};
   line.failed = row.result->failed.has_value();
@@ -59,8 +68,8 @@ Line line_of(const RowSummary& row, const std::string& relative_to) {
   auto& cells = line.cells;
   cells.push_back(number(row.gbps.median, digits_of(row.gbps.median)));
   cells.push_back(spread(row.gbps));
-  cells.push_back(number(row.ratio_to_loopback, 3));
-  if (!relative_to.empty()) cells.push_back(number(row.ratio, 3));
+  if (columns.loopback) cells.push_back(number(row.ratio_to_loopback, 3));
+  if (!columns.relative_to.empty()) cells.push_back(number(row.ratio, 3));
   if (row.lost_percent)
     cells.push_back(number(row.lost_percent->median, 2));
   else
@@ -108,10 +117,12 @@ std::string describe(const ScenarioResult& result, const Workload& workload) {
 
 std::vector<Line> lines_of(const std::vector<RowSummary>& rows, const Workload& workload,
                            const std::string& relative_to) {
-  std::vector<Line> lines = {{headings(relative_to, workload.iperf3.udp), {}, false}};
+  Columns columns{false, relative_to, workload.iperf3.udp};
+  for (const auto& row : rows) columns.loopback = columns.loopback || row.ratio_to_loopback;
+  std::vector<Line> lines = {{headings(columns), {}, false}};
   for (const auto& row : rows) {
     if (row.result->workload != workload.name || row.result->skipped) continue;
-    auto line = line_of(row, relative_to);
+    auto line = line_of(row, columns);
     // A row that failed for one reason says it once.
     auto& before = lines.back();
     if (!line.note.empty() && line.note == before.note && line.cells[0] == before.cells[0])

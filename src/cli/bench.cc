@@ -292,6 +292,11 @@ int run(const Options& options) {
     return failed;
   }
   session.machine = describe_machine();
+  constexpr double busy_limit = 10;
+  if (session.machine.busy_percent > busy_limit)
+    log::warning(
+        "other programs keep this machine {:.0f} % busy: figures will be low and scattered",
+        session.machine.busy_percent);
   session.date = now_iso8601();
   session.command = own_command_line();
   session.relative_to = options.relative_to;
