@@ -241,6 +241,24 @@ SH
 SH
 }
 
+@test "reload brings a device back that somebody deleted" {
+  machine <<'SH'
+    write_home
+    for backend in io_uring epoll; do
+      if [ "$backend" = io_uring ] && warren doctor | grep -q 'missing *io_uring'; then continue; fi
+      start home.toml --io $backend
+      until_true ping_across -c 1
+      ip -n left link delete tun11
+      until_true grep -q 'tun11: the device is gone' log
+      warren status home --json | jq -e '.nodes[0].details | has("error")'
+      warren reload home
+      until_true ping_across -c 1
+      stop TERM
+      rm log
+    done
+SH
+}
+
 @test "two instances" {
   machine <<'SH'
     write_home

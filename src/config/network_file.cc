@@ -54,6 +54,7 @@ const DescribedNode* find_end(TomlTable& root, const std::vector<DescribedNode>&
   const auto node = std::ranges::find(nodes, name, &DescribedNode::name);
   if (node == nodes.end()) {
     std::vector<std::string> names;
+    names.reserve(nodes.size());
     for (const auto& known : nodes) names.push_back(known.name);
     root.error(end.position, fmt::format("link to \"{}\": there is no node \"{}\"{}", end.text,
                                          name, suggest(name, names)));
@@ -106,7 +107,7 @@ std::vector<LinkSpec> read_links(TomlTable& root, const std::vector<DescribedNod
   return links;
 }
 
-Result<GraphSpec> read(Result<TomlDocument> document, const std::string& name) {
+Result<GraphSpec> read(Result<TomlDocument> document, std::string name) {
   if (!document) return tl::unexpected(document.error());
   auto root = document->root();
   auto nodes = read_nodes(root);
@@ -114,7 +115,8 @@ Result<GraphSpec> read(Result<TomlDocument> document, const std::string& name) {
   spec.links = read_links(root, nodes);
   if (auto good = document->finish(); !good) return tl::unexpected(good.error());
   // A file that an editor has emptied should not take a network down.
-  if (nodes.empty()) return fail(name + ": describes no node; add a section such as [tun.tun0]");
+  if (nodes.empty())
+    return fail(std::move(name) + ": describes no node; add a section such as [tun.tun0]");
   for (auto& node : nodes) spec.nodes.push_back({std::move(node.name), std::move(node.config)});
   return spec;
 }
@@ -126,7 +128,8 @@ Result<GraphSpec> read_network_file(const std::string& path) {
 }
 
 Result<GraphSpec> parse_network(std::string_view text, std::string name) {
-  return read(TomlDocument::parse(text, name), name);
+  auto document = TomlDocument::parse(text, name);
+  return read(std::move(document), std::move(name));
 }
 
 }  // namespace warren::config

@@ -55,8 +55,9 @@ Result<> Graph::transition(const GraphSpec& spec) {
 Result<> Graph::update_node(const NodeSpec& wanted) {
   if (const auto found = running_.find(wanted.name); found != running_.end()) {
     auto& running = found->second;
-    if (running.config == wanted.config) return {};
-    if (running.config->kind() == wanted.config->kind()) {
+    const bool broken = running.node->broken();
+    if (!broken && running.config == wanted.config) return {};
+    if (!broken && running.config->kind() == wanted.config->kind()) {
       if (running.config->equals(*wanted.config)) return {};
       auto changed = running.node->reconfigure(*wanted.config);
       if (!changed) return tl::unexpected(changed.error());

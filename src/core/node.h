@@ -31,6 +31,8 @@ class Node {
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> details() const {
     return {};
   }
+  /// It no longer works, and Graph::apply makes it anew: its device is gone.
+  [[nodiscard]] virtual bool broken() const noexcept { return false; }
   /// Makes a running node match a new configuration of its own kind, without losing packets. False
   /// where it would have to be made anew for that; it is then unchanged.
   [[nodiscard]] virtual Result<bool> reconfigure(const NodeConfig&) { return false; }

@@ -72,6 +72,7 @@ class TunNode final : public Node {
   [[nodiscard]] std::string_view kind() const noexcept override { return "tun"; }
   [[nodiscard]] std::vector<Port*> ports() override { return {&port_}; }
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> details() const override;
+  [[nodiscard]] bool broken() const noexcept override { return port_.error() != 0; }
   [[nodiscard]] Result<bool> reconfigure(const NodeConfig& config) override;
 
  private:
@@ -114,8 +115,7 @@ bool withdraws_setting(const TunConfig& before, const TunConfig& after) {
 
 Result<bool> TunNode::reconfigure(const NodeConfig& config) {
   const auto& wanted = static_cast<const TunNodeConfig&>(config).tun();
-  if (!same_device(config_, wanted) || withdraws_setting(config_, wanted) || port_.error() != 0)
-    return false;
+  if (!same_device(config_, wanted) || withdraws_setting(config_, wanted)) return false;
   auto applied = apply(wanted);
   const auto former = std::exchange(config_, wanted);
   if (applied) return true;
