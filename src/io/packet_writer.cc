@@ -2,6 +2,7 @@
 // is handed over by one writev() with no copy of ours.
 #include <fmt/format.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -64,7 +65,9 @@ class PacketWriter::Impl {
 
   void put(std::span<const iovec> pieces, std::size_t size) noexcept {
     ssize_t count;
-    do count = ::writev(fd_, pieces.data(), static_cast<int>(pieces.size()));
+    do
+      count = pieces.size() == 1 ? ::write(fd_, pieces[0].iov_base, pieces[0].iov_len)
+                                 : ::writev(fd_, pieces.data(), static_cast<int>(pieces.size()));
     while (count < 0 && errno == EINTR);
     if (count < 0) return counters_.drop(DropReason::device_error);
     counters_.packets.add(1);
