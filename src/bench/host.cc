@@ -43,6 +43,15 @@ bool lo_up() {
   return ::ioctl(socket.get(), SIOCSIFFLAGS, &request) == 0;
 }
 
+// Devices get no link-local address, so the kernel does not solicit routers on them: such packets would reach forwarders
+// at a moment of its own, and some end when they meet one before both devices are up. Addresses of a scenario are added
+// all the same. Where the kernel has no IPv6 there is nothing to quieten.
+void quieten_ipv6() {
+  const Fd file(::open("/proc/sys/net/ipv6/conf/default/addr_gen_mode", O_WRONLY | O_CLOEXEC));
+  constexpr auto none = "1";
+  if (file && ::write(file.get(), none, 1) != 1) return;
+}
+
 bool make_file(const std::string& path) {
   std::error_code ignored;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
@@ -78,6 +87,7 @@ const char* furnish() {
   if (::mount("run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755") != 0) return "mount /run";
   if (!own_resolv_conf(resolv_conf)) return "mount /etc/resolv.conf";
   if (!lo_up()) return "set lo up";
+  quieten_ipv6();
   return nullptr;
 }
 
