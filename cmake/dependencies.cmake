@@ -25,5 +25,7 @@ warren_pkg_config(tomlplusplus tomlplusplus libtomlplusplus-dev)
 find_path(ASIO_INCLUDE_DIR asio.hpp REQUIRED)
 add_library(asio INTERFACE)
 target_include_directories(asio SYSTEM INTERFACE ${ASIO_INCLUDE_DIR})
-target_compile_definitions(asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED)
+# Debian's Asio does not know that clang has coroutines too; the fuzzers and clang-tidy use clang.
+target_compile_definitions(asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED ASIO_HAS_CO_AWAIT=1
+                           ASIO_HAS_STD_COROUTINE=1)
 target_link_libraries(asio INTERFACE Threads::Threads)
