@@ -61,12 +61,12 @@ class Channel {
  private:
   using Flag = std::atomic<std::uint32_t>;
 
-  // The sleeper raises its flag and then looks once more; the other side changes the ring and then
-  // looks at the flag. With a full fence between each pair, one of them sees the other.
+  // The sleeper raises its flag and then looks at the ring once more; the other side changes the
+  // ring and then looks at the flag. Both touch the flag by read-modify-write, so one of them comes
+  // second and sees what the other did: the ring's change, or the flag.
   template <class Condition>
   void sleep_unless(Flag& flag, Condition&& condition) noexcept {
-    flag.store(1, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    (void)flag.exchange(1, std::memory_order_acq_rel);
     if (condition() || closed_.load(std::memory_order_acquire)) {
       flag.store(0, std::memory_order_relaxed);
       return;
@@ -74,8 +74,7 @@ class Channel {
     flag.wait(1, std::memory_order_acquire);
   }
   static void wake(Flag& flag) noexcept {
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (flag.load(std::memory_order_relaxed) == 0) return;
+    if (flag.fetch_add(0, std::memory_order_acq_rel) == 0) return;
     flag.store(0, std::memory_order_release);
     flag.notify_one();
   }
