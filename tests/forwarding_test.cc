@@ -51,6 +51,32 @@ T must(Result<T> result) {
   if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
+/// A folder that goes with the object.
+struct ScratchFolder {
+  ScratchFolder() {
+    auto name = (std::filesystem::temp_directory_path() / "warren-forwarding-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
+    path = name;
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  ~ScratchFolder() { std::filesystem::remove_all(path); }
+  std::filesystem::path path;
+};
+
+/// A child that is killed with the object, also where the network's constructor fails.
+struct Child {
+  Child() = default;
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+  ~Child() {
+    if (pid <= 0) return;
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+  }
+  pid_t pid = -1;
+};
+
 class Network {
  public:
   Network(const Mode& mode, unsigned mtu) : mtu_(mtu) {
@@ -63,19 +89,12 @@ class Network {
     configure(left_, "tun11", {"10.0.1.1/24", "fd00:1::1/64"}, {"10.0.2.0/24", "fd00:2::/64"});
     configure(right_, "tun22", {"10.0.2.1/24", "fd00:2::1/64"}, {"10.0.1.0/24", "fd00:1::/64"});
   }
-  ~Network() {
-    if (child_ > 0) {
-      ::kill(child_, SIGKILL);
-      ::waitpid(child_, nullptr, 0);
-    }
-    std::filesystem::remove_all(directory_);
-  }
 
   /// SIGTERM ends the program with status 0.
   void stop() {
-    ::kill(child_, SIGTERM);
+    ::kill(child_.pid, SIGTERM);
     int status = -1;
-    ::waitpid(std::exchange(child_, -1), &status, 0);
+    ::waitpid(std::exchange(child_.pid, -1), &status, 0);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "status " << status;
   }
   int left() const { return left_.get(); }
@@ -83,14 +102,8 @@ class Network {
   unsigned mtu() const { return mtu_; }
 
  private:
-  static std::filesystem::path make_directory() {
-    auto name = (std::filesystem::temp_directory_path() / "warren-forwarding-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-    return name;
-  }
-
   void write_network_file() {
-    std::ofstream file(directory_ / "network.toml");
+    std::ofstream file(folder_.path / "network.toml");
     file << "links = [[\"tun11\", \"tun22\"]]\n";
     for (const auto& [name, netns] : {std::pair{"tun11", &left_}, std::pair{"tun22", &right_}})
       file << fmt::format("[tun.{}]\nnetns = \"/proc/{}/fd/{}\"\nmtu = {}\n", name, ::getpid(),
@@ -100,7 +113,7 @@ class Network {
   void start(const Mode& mode) {
     auto words = mode.command;
     if (mode.network_file)
-      words.push_back(directory_ / "network.toml");
+      words.push_back(folder_.path / "network.toml");
     else
       for (const std::string word : {"--iface1", "tun11", "--ip1", "10.0.1.1", "--iface2", "tun22",
                                      "--ip2", "10.0.2.1", "--mtu"})
@@ -110,11 +123,11 @@ class Network {
     for (auto& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     const auto parent = ::getpid();
-    child_ = ::fork();
-    if (child_ < 0) throw std::runtime_error("fork failed");
-    if (child_ > 0) return;
+    child_.pid = ::fork();
+    if (child_.pid < 0) throw std::runtime_error("fork failed");
+    if (child_.pid > 0) return;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ::setenv("WARREN_RUN_DIR", directory_.c_str(), 1);
+    ::setenv("WARREN_RUN_DIR", folder_.path.c_str(), 1);
     if (::getppid() != parent || !enter_netns(middle_.get())) ::_exit(126);
     ::execv(arguments[0], arguments.data());
     ::_exit(127);
@@ -125,8 +138,8 @@ class Network {
   void wait(const std::string& what, Condition&& done) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(patience_ms);
     while (!done()) {
-      if (::waitpid(child_, nullptr, WNOHANG) == child_) {
-        child_ = -1;
+      if (::waitpid(child_.pid, nullptr, WNOHANG) == child_.pid) {
+        child_.pid = -1;
         throw std::runtime_error("the program ended before " + what);
       }
       if (std::chrono::steady_clock::now() > deadline)
@@ -160,11 +173,11 @@ class Network {
   }
 
   unsigned mtu_;
-  std::filesystem::path directory_ = make_directory();
+  ScratchFolder folder_;
   Fd left_ = must(create_netns());
   Fd middle_ = must(create_netns());
   Fd right_ = must(create_netns());
-  pid_t child_ = -1;
+  Child child_;
 };
 
 /// An address of one end of the network.
