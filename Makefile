@@ -17,8 +17,10 @@ help:
 
 build:
 	@scripts/setup build
-	@cmake --preset release $(if $(PREFIX),-DCMAKE_INSTALL_PREFIX=$(PREFIX)) >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }; rm -f build-configure.log
-	@cmake --build --preset release -j $(JOBS)
+	@echo "building into build/release"
+	@mkdir -p build
+	@cmake --preset release $(if $(PREFIX),-DCMAKE_INSTALL_PREFIX=$(PREFIX)) >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@cmake --build --preset release -j $(JOBS) --target programs
 
 bench: build
 	@scripts/setup run
