@@ -19,12 +19,11 @@
 #include <fmt/format.h>
 #include <liburing.h>
 #include <poll.h>
-#include <sys/mman.h>
 #include <sys/uio.h>
 
-#include <array>
 #include <deque>
 
+#include "core/buffer_ring.h"
 #include "core/loop_backends.h"
 
 namespace warren {
@@ -33,8 +32,6 @@ namespace {
 // IORING_OP_READ_MULTISHOT, kernel 6.7; liburing 2.3 does not know it.
 constexpr unsigned op_read_multishot = 49;
 constexpr unsigned ring_entries = 256;
-// As many as the kernel reads in a row. More would only be pushed out of the cache before they are written.
-constexpr unsigned ring_buffers = 32;
 constexpr std::size_t burst = 8;  // packets that are passed on at once
 
 struct Completion {
@@ -52,33 +49,6 @@ class Source {
   unsigned in_flight = 0;
 };
 constexpr std::uint64_t write_mark = 1;
-
-/// The buffers that the kernel may read into.
-class BufferRing {
- public:
-  static constexpr unsigned short group = 0;
-
-  [[nodiscard]] Result<> open(io_uring& ring);
-  void close(io_uring& ring) noexcept;
-  [[nodiscard]] bool is_open() const noexcept { return entries_ != nullptr; }
-  [[nodiscard]] bool dry() const noexcept { return is_open() && empty_count_ == ring_buffers; }
-
-  /// The buffer that the kernel has filled, and its empty place.
-  [[nodiscard]] Packet take(unsigned id) noexcept {
-    empty_ids_[empty_count_++] = static_cast<std::uint8_t>(id);
-    return std::move(lent_[id]);
-  }
-  void refill(Pool& pool) noexcept;
-
- private:
-  static constexpr std::size_t bytes = 4096;
-  static_assert(ring_buffers * sizeof(io_uring_buf) <= bytes);
-
-  io_uring_buf_ring* entries_ = nullptr;
-  std::array<Packet, ring_buffers> lent_;  // by buffer id
-  std::array<std::uint8_t, ring_buffers> empty_ids_;
-  unsigned empty_count_ = 0;
-};
 
 class UringLoop final : public Loop {
  public:
@@ -215,45 +185,6 @@ void UringStream::rearm() noexcept {
   sqe->buf_group = BufferRing::group;
   ::io_uring_sqe_set_data(sqe, static_cast<Source*>(this));
   armed_ = true;
-}
-
-Result<> BufferRing::open(io_uring& ring) {
-  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return fail_errno("map a buffer ring");
-  io_uring_buf_reg registration{};
-  registration.ring_addr = reinterpret_cast<std::uintptr_t>(memory);
-  registration.ring_entries = ring_buffers;
-  registration.bgid = group;
-  if (const int error = ::io_uring_register_buf_ring(&ring, &registration, 0); error < 0) {
-    ::munmap(memory, bytes);
-    return fail_errno("register a buffer ring with io_uring", -error);
-  }
-  entries_ = static_cast<io_uring_buf_ring*>(memory);
-  ::io_uring_buf_ring_init(entries_);
-  for (unsigned id = 0; id < ring_buffers; ++id)
-    empty_ids_[empty_count_++] = static_cast<std::uint8_t>(id);
-  return {};
-}
-
-void BufferRing::close(io_uring& ring) noexcept {
-  ::io_uring_unregister_buf_ring(&ring, group);
-  ::munmap(std::exchange(entries_, nullptr), bytes);
-  for (auto& packet : lent_) packet = Packet{};
-}
-
-// All buffers begin where an offload header would: which stream takes one is not known before.
-void BufferRing::refill(Pool& pool) noexcept {
-  int added = 0;
-  while (empty_count_ > 0) {
-    Packet packet = pool.allocate();
-    if (!packet) break;
-    const unsigned id = empty_ids_[--empty_count_];
-    ::io_uring_buf_ring_add(entries_, packet.data() - sizeof(OffloadHeader),
-                            static_cast<unsigned>(Pool::super_packet_size + sizeof(OffloadHeader)),
-                            static_cast<unsigned short>(id), ring_buffers - 1, added++);
-    lent_[id] = std::move(packet);
-  }
-  ::io_uring_buf_ring_advance(entries_, added);
 }
 
 // A one-shot poll that is issued again after each call: level-triggered, as the callers expect.

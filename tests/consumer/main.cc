@@ -1,8 +1,8 @@
+#include <cstdio>
+
 #include <warren/loop.h>
 #include <warren/packet.h>
 #include <warren/tun.h>
-
-#include <cstdio>
 
 int main() {
   const auto prefix = warren::IpPrefix::parse("10.0.1.1/24");
