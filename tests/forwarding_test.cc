@@ -443,7 +443,10 @@ Mode example(std::string name, const std::string& program, std::vector<std::stri
 }
 
 std::vector<Mode> modes() {
+  const std::string warren = std::string(WARREN_BIN) + "/warren";
   return {
+      {"up", {warren, "up"}, true},
+      {"up_epoll", {warren, "up", "--io", "epoll"}, true},
       example("sync", "sync"),
       example("sync_offload", "sync", {"--offload"}),
       example("sync_channel", "sync_channel"),
