@@ -26,16 +26,17 @@ add_library(warren_public INTERFACE)
 target_include_directories(warren_public INTERFACE ${PROJECT_SOURCE_DIR}/include)
 target_link_libraries(warren_public INTERFACE tl::expected)
 
-# warren_layer(NAME SOURCES … [DEPENDS layer-or-library …] [TESTS x_test.cc …] [FUZZERS x_fuzz.cc …]
+# warren_layer(NAME SOURCES … [DEPENDS layer-or-library …] [BPF x.bpf.c …] [TESTS x_test.cc …] [FUZZERS x_fuzz.cc …]
 #              [BENCHES x_bench.cc …] [LINUX_TESTS x_test.cc …] [THREAD_TESTS x_test.cc …])
 # LINUX_TESTS need namespaces and devices; they get the label `root`. THREAD_TESTS get the label `threads`: they run under
 # ThreadSanitizer too. Every gtest source becomes part of one binary per layer and kind; each fuzzer and benchmark is a
-# program of its own. A fuzzer's seeds are the files in x_fuzz_seeds/ beside it.
+# program of its own. A fuzzer's seeds are the files in x_fuzz_seeds/ beside it. A kernel program x.bpf.c becomes a header
+# that carries it, <x.skel.h>, for the sources and tests of the layer.
 add_custom_target(thread_tests)
 add_custom_target(fuzzers)
 
 function(warren_layer name)
-  cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS;TESTS;LINUX_TESTS;THREAD_TESTS;FUZZERS;BENCHES" ${ARGN})
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS;BPF;TESTS;LINUX_TESTS;THREAD_TESTS;FUZZERS;BENCHES" ${ARGN})
   set(headers ${PROJECT_BINARY_DIR}/layers/${name})
   file(MAKE_DIRECTORY ${headers})
   file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${headers}/${name} SYMBOLIC)
@@ -51,6 +52,10 @@ function(warren_layer name)
   # -iquote, so that "linux/netlink.h" is ours and <linux/netlink.h> the kernel's.
   target_compile_options(warren_${name} ${scope} "SHELL:-iquote ${headers}")
   target_link_libraries(warren_${name} ${scope} warren_public ${arg_DEPENDS})
+
+  foreach(source IN LISTS arg_BPF)
+    warren_bpf(${name} ${source})
+  endforeach()
 
   if(BUILD_TESTING)
     warren_gtest(${name}_test "unit" ${name} ${arg_TESTS})
@@ -68,6 +73,26 @@ function(warren_layer name)
       target_link_libraries(${program} PRIVATE warren_${name} warren_options benchmark::benchmark_main)
     endforeach()
   endif()
+endfunction()
+
+# Compiled for BPF, and turned into a libbpf skeleton: x.bpf.c -> <x.skel.h>, struct x_bpf.
+function(warren_bpf name source)
+  find_program(WARREN_BPF_CLANG NAMES clang clang-19 clang-16 clang-14 REQUIRED)
+  find_program(WARREN_BPFTOOL NAMES bpftool PATHS /usr/sbin REQUIRED)
+  get_filename_component(program ${source} NAME_WE)
+  set(folder ${CMAKE_CURRENT_BINARY_DIR}/skeletons)
+  set(object ${folder}/${program}.bpf.o)
+  add_custom_command(
+    OUTPUT ${folder}/${program}.skel.h
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${folder}
+    COMMAND ${WARREN_BPF_CLANG} -target bpf -mcpu=v3 -O2 -g -Wall -Werror -I/usr/include/${CMAKE_LIBRARY_ARCHITECTURE}
+            -MD -MF ${object}.d -c ${CMAKE_CURRENT_SOURCE_DIR}/${source} -o ${object}
+    COMMAND ${WARREN_BPFTOOL} gen skeleton ${object} name ${program}_bpf > ${folder}/${program}.skel.h
+    DEPENDS ${source}
+    DEPFILE ${object}.d
+    VERBATIM)
+  target_sources(warren_${name} PRIVATE ${folder}/${program}.skel.h)
+  target_include_directories(warren_${name} SYSTEM PUBLIC ${folder})
 endfunction()
 
 function(warren_gtest program label name)

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What the kernel programs of the ICMP carrier and the program that sets them up agree on: the shape of every map.
+ *
+ *     client                                                      server
+ *     udp  A:p ──▶ S:51820                                        udp  A':id ──▶ S:51820
+ *       │ egress: servers[S, 51820] gives the tag                   ▲ ingress: users[checksum + identifier] gives the port,
+ *       ▼                                                           │          sessions[A', id, port] is made or renewed
+ *     icmp A ──▶ S  echo request, identifier p ══ wire, NAT ══▶ icmp A' ──▶ S  echo request, identifier id
+ *
+ *     udp  S:51820 ──▶ A:p                                        udp  S:51820 ──▶ A':id
+ *       ▲ ingress: replies[S, tag] gives the port                   │ egress: sessions[A', id, 51820] gives the tag
+ *       │                                                           ▼
+ *     icmp S ──▶ A  echo reply, identifier p  ◀══ wire, NAT ══  icmp S ──▶ A'  echo reply, identifier id
+ *
+ * Change ICMP_ABI_VERSION with any change here: it is part of the name under which the maps are pinned.
+ * Integers are in host order unless they are be16. Padding is explicit and zero, because keys are compared as bytes.
+ */
+#ifndef WARREN_CARRIER_BPF_ICMP_ABI_H
+#define WARREN_CARRIER_BPF_ICMP_ABI_H
+
+#include <linux/types.h>
+
+#define ICMP_ABI_VERSION 1
+#define ICMP_NAME_SIZE 32
+
+/* IPv4 as ::ffff:a.b.c.d; bytes in network order. */
+struct icmp_address {
+  __u32 word[4];
+};
+
+enum icmp_profile {
+  ICMP_PROFILE_WARREN = 0, /* checksum + identifier is the tag */
+  ICMP_PROFILE_TUTU = 1,   /* the code is the user id; ordinary checksum; identifier = sequence = client's port */
+};
+
+/* `devices`: ifindex -> how packets leave there. A device that is not in the map carries nothing. */
+struct icmp_device {
+  __u32 detour; /* ifindex that segments super-packets and completes checksums; 0: there is none */
+  __u32 exit;   /* on the far end of a detour: the device that it belongs to; 0: this is a real device */
+  __u32 mtu;
+  __u8 link_header; /* bytes before the IP header: 14 or 0 */
+  __u8 software;    /* checksums must be complete before the rewriting (see carriers: balance or software) */
+  __u8 pad[2];
+};
+
+struct icmp_counts {
+  __u64 tx_packets; /* carried out by this host */
+  __u64 tx_bytes;   /* of IP packets */
+  __u64 rx_packets;
+  __u64 rx_bytes;
+};
+
+/* `servers`: where this host is a client. UDP to this address and port is carried. */
+struct icmp_server_key {
+  struct icmp_address address;
+  __be16 port;
+  __u16 pad;
+};
+struct icmp_server {
+  struct icmp_counts counts;
+  __u16 tag; /* or the user id, in the profile tutu */
+  __u8 profile;
+  __u8 pad[5];
+  char name[ICMP_NAME_SIZE]; /* zero-terminated; for people */
+};
+
+/* `replies`: the way back to `servers`. */
+struct icmp_reply_key {
+  struct icmp_address address;
+  __u16 tag;
+  __u8 profile;
+  __u8 pad;
+};
+struct icmp_reply {
+  __be16 port;
+};
+
+/* `users`: where this host is a server. */
+struct icmp_user_key {
+  __u16 tag;
+  __u8 profile;
+  __u8 pad;
+};
+enum icmp_first {
+  ICMP_FIRST_WIREGUARD = 0, /* a session begins with a WireGuard handshake initiation */
+  ICMP_FIRST_ANY = 1,
+};
+struct icmp_user {
+  struct icmp_counts counts;
+  struct icmp_address from; /* sessions only from this prefix */
+  __u8 from_bits;           /* 0 to 128; IPv4 prefixes count from 96 */
+  __u8 first;
+  __be16 port;              /* the UDP port that is served */
+  __u32 max_age;            /* seconds without a packet from the client after which a session is over */
+  char name[ICMP_NAME_SIZE];
+};
+
+/* `ports`: UDP ports that are served; what leaves from them without a session is dropped. Value: how many users. */
+/*   __be16 -> __u32 */
+
+/* `sessions`: LRU; learned from what arrives. */
+struct icmp_session_key {
+  struct icmp_address address; /* of the client, as it arrived */
+  __be16 identifier;           /* as it arrived; the UDP port of the client, as the server sees it */
+  __be16 port;                 /* the UDP port that is served */
+};
+struct icmp_session {
+  __u64 last_seen; /* bpf_ktime_get_coarse_ns or bpf_ktime_get_ns; written at most once a second */
+  struct icmp_user_key user;
+  __u32 pad;
+};
+
+/* `drops`: per-CPU array of counters. Names for people are in icmp_reasons.h. */
+enum icmp_reason {
+  ICMP_DROP_FRAGMENT,     /* out: a fragment of a carried datagram */
+  ICMP_DROP_NO_SESSION,   /* out: from a served port to somebody who has no session */
+  ICMP_DROP_NO_DETOUR,    /* out: a super-packet or an unfinished checksum, and no device that completes it */
+  ICMP_DROP_MALFORMED,    /* out: lengths that do not agree, headers that cannot be read */
+  ICMP_DROP_REWRITE,      /* out or in: the kernel refused a change to the packet */
+  ICMP_DROP_NOT_ATTACHED, /* out: through a device that carries nothing */
+  ICMP_PASS_NOT_OPENING,  /* in: a known tag, no session, and not a first packet that opens one: an ordinary ping */
+  ICMP_PASS_ADDRESS,      /* in: a known tag from an address that the user is not tied to: an ordinary ping */
+  ICMP_REASON_COUNT
+};
+
+#endif
