@@ -1,11 +1,13 @@
 // Namespaces, links, addresses and features, in namespaces without names that vanish with the test.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "linux/ethtool.h"
 #include "linux/netlink.h"
+#include "linux/netlink_events.h"
 #include "linux/netns.h"
 
 namespace warren {
@@ -124,6 +126,69 @@ TEST_F(LinuxTest, AddsAndRemovesAddressesAndRoutes) {
   }
   ASSERT_TRUE(socket_->remove_address("a", *IpPrefix::parse("10.0.1.1/24")));
   EXPECT_THAT(*socket_->addresses("a"), ::testing::Not(Contains(*IpPrefix::parse("10.0.1.1/24"))));
+}
+
+TEST_F(LinuxTest, FindsTheDeviceOfARoute) {
+  make_pair();
+  ASSERT_TRUE(socket_->set_up("a", true));
+  ASSERT_TRUE(socket_->add_address("a", *IpPrefix::parse("10.0.1.1/24")));
+  ASSERT_TRUE(socket_->add_address("a", *IpPrefix::parse("fd00::1/64")));
+  EXPECT_TRUE(socket_->default_route_devices()->empty());
+  expect_error(socket_->route_to(*IpAddress::parse("192.0.2.1")), ENETUNREACH, "192.0.2.1");
+  auto right = std::move(*netlink::Socket::open(right_.get()));
+  ASSERT_TRUE(right.set_up("b", true));
+  for (const auto& [network, gateway] :
+       {std::pair{"0.0.0.0/0", "10.0.1.2"}, std::pair{"::/0", "fd00::2"}}) {
+    auto done = socket_->add_route(
+        "a", {*IpPrefix::parse(network), *IpAddress::parse(gateway), std::nullopt});
+    ASSERT_TRUE(done) << done.error().message;
+  }
+  const auto a = *socket_->index("a");
+  EXPECT_THAT(*socket_->default_route_devices(), ::testing::ElementsAre(a));
+  const auto far = socket_->route_to(*IpAddress::parse("192.0.2.1"));
+  ASSERT_TRUE(far) << far.error().message;
+  EXPECT_EQ(far->device, a);
+  EXPECT_EQ(far->source, *IpAddress::parse("10.0.1.1"));
+  EXPECT_EQ(far->gateway, *IpAddress::parse("10.0.1.2"));
+  const auto near = socket_->route_to(*IpAddress::parse("fd00::7"));
+  ASSERT_TRUE(near) << near.error().message;
+  EXPECT_EQ(near->source, *IpAddress::parse("fd00::1"));
+  EXPECT_FALSE(near->gateway);
+}
+
+TEST_F(LinuxTest, MakesAMacvlanThatDoesNotSegment) {
+  make_pair();
+  auto made = socket_->create_macvlan(
+      {.name = "m", .lower = "a", .mtu = 1400, .gso_max_segments = 1, .gso_max_size = 2000});
+  ASSERT_TRUE(made) << made.error().message;
+  const auto link = *socket_->link("m");
+  EXPECT_EQ(link.kind, "macvlan");
+  EXPECT_EQ(link.type, 1);  // Ethernet
+  EXPECT_EQ(socket_->link(link.index)->name, "m");
+  auto quiet = socket_->set_no_ipv6_address("m");
+  ASSERT_TRUE(quiet) << quiet.error().message;
+  auto right = std::move(*netlink::Socket::open(right_.get()));
+  for (auto [where, name] : {std::pair{&*socket_, "a"}, {&right, "b"}, {&*socket_, "m"}})
+    ASSERT_TRUE(where->set_up(name, true));
+  EXPECT_TRUE(socket_->addresses("m")->empty());
+  expect_error(socket_->create_macvlan({.name = "n", .lower = "nope"}), ENODEV, "over nope");
+}
+
+TEST_F(LinuxTest, NoticesChanges) {
+  make_pair();
+  std::optional<netlink::Events> events;
+  {
+    auto scope = NetnsScope::enter(left_.get());
+    auto opened = netlink::Events::open();
+    ASSERT_TRUE(opened) << opened.error().message;
+    events.emplace(std::move(*opened));
+  }
+  pollfd readable{events->fd(), POLLIN, 0};
+  EXPECT_EQ(::poll(&readable, 1, 0), 0);
+  ASSERT_TRUE(socket_->delete_link("a"));
+  EXPECT_EQ(::poll(&readable, 1, 5000), 1);
+  events->clear();
+  EXPECT_EQ(::poll(&readable, 1, 0), 0);
 }
 
 TEST_F(LinuxTest, ExplainsWhatTheKernelRefuses) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +26,7 @@ struct Link {
   std::string kind;  ///< "veth", "tun", "bridge"; empty for hardware and loopback
   std::uint32_t mtu = 0;
   std::uint32_t tx_queue_length = 0;
+  std::uint16_t type = 0;  ///< ARPHRD_* of <linux/if_arp.h>
   MacAddress mac;
   bool up = false;       ///< administratively
   bool running = false;  ///< and has a carrier
@@ -41,6 +43,23 @@ struct VethConfig {
   std::optional<unsigned> queues{};  ///< of both ends, both directions
 };
 
+/// A macvlan in private mode: what it sends leaves through `lower`, and it receives nothing from its
+/// siblings.
+struct MacvlanConfig {
+  std::string name;
+  std::string lower;
+  std::uint32_t mtu = 1500;
+  std::uint32_t gso_max_segments = 65535;  ///< of a super-packet that is sent on unsegmented
+  std::uint32_t gso_max_size = 65536;      ///< bytes of one
+};
+
+/// Where packets to an address would leave, as the kernel's routing rules decide now.
+struct RouteTo {
+  int device = 0;                      ///< index of the link
+  std::optional<IpAddress> source{};   ///< the address they would leave from
+  std::optional<IpAddress> gateway{};  ///< none: the destination is on the link
+};
+
 class Message;
 
 class Socket {
@@ -55,9 +74,11 @@ class Socket {
 
   [[nodiscard]] Result<std::vector<Link>> links();
   [[nodiscard]] Result<Link> link(std::string_view name);
+  [[nodiscard]] Result<Link> link(int index);
   [[nodiscard]] Result<int> index(std::string_view name);
 
   Result<> create_veth(const VethConfig& config);
+  Result<> create_macvlan(const MacvlanConfig& config);
   Result<> delete_link(std::string_view name);
   /// Moves the link to another namespace, where it is down and has no address; optionally under a
   /// new name.
@@ -67,6 +88,8 @@ class Socket {
   Result<> set_mtu(std::string_view name, std::uint32_t mtu);
   Result<> set_mac(std::string_view name, const MacAddress& mac);
   Result<> set_tx_queue_length(std::string_view name, std::uint32_t packets);
+  /// The kernel gives the link no IPv6 address by itself, so that it sends nothing by itself.
+  Result<> set_no_ipv6_address(std::string_view name);
 
   [[nodiscard]] Result<std::vector<IpPrefix>> addresses(std::string_view name);
   /// IPv6 addresses are usable at once: duplicate address detection is left out.
@@ -76,6 +99,10 @@ class Socket {
   /// A route through the link `name`, in the main table.
   Result<> add_route(std::string_view name, const Route& route);
   Result<> remove_route(std::string_view name, const Route& route);
+  /// Asks the kernel for its decision, with all its rules and tables.
+  [[nodiscard]] Result<RouteTo> route_to(const IpAddress& destination);
+  /// The links of the IPv4 and IPv6 default routes of the main table, each once.
+  [[nodiscard]] Result<std::vector<int>> default_route_devices();
 
  private:
   explicit Socket(Fd fd) : fd_(std::move(fd)) {}
@@ -84,8 +111,7 @@ class Socket {
   Result<> change_address(std::string_view name, const IpPrefix& address, bool add);
   Result<> change_route(std::string_view name, const Route& route, bool add);
   /// Sends the request and calls `each` with every answer until the kernel acknowledges.
-  template <class Each>
-  Result<> request(Message& message, Each&& each);
+  Result<> request(Message& message, const std::function<void(const nlmsghdr*)>& each);
   Result<> request(Message& message);
   Result<std::size_t> receive(char* buffer, std::size_t size);
 
