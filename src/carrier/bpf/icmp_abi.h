@@ -12,6 +12,11 @@
  *       │                                                           ▼
  *     icmp S ──▶ A  echo reply, identifier p  ◀══ wire, NAT ══  icmp S ──▶ A'  echo reply, identifier id
  *
+ * The programs, each attached to every device of `devices` but the guard: `carry` at tc egress (also at the far end of a
+ * detour), `restore` at tc ingress, `restore_xdp` at XDP *beside* `restore`, to which it leaves all but the common case;
+ * `guard` at cgroup egress of the root. Set `netns_cookie` (SO_NETNS_COOKIE) in their read-only data before loading: it
+ * is how the guard knows whose device numbers `devices` has.
+ *
  * Change ICMP_ABI_VERSION with any change here: it is part of the name under which the maps are pinned.
  * Integers are in host order unless they are be16. Padding is explicit and zero, because keys are compared as bytes.
  */
@@ -30,16 +35,17 @@ struct icmp_address {
 
 enum icmp_profile {
   ICMP_PROFILE_WARREN = 0, /* checksum + identifier is the tag */
-  ICMP_PROFILE_TUTU = 1,   /* the code is the user id; ordinary checksum; identifier = sequence = client's port */
+  /* The code is the user, the checksum an ordinary one, identifier and sequence the client's port. */
+  ICMP_PROFILE_TUTU = 1,
 };
 
 /* `devices`: ifindex -> how packets leave there. A device that is not in the map carries nothing. */
 struct icmp_device {
-  __u32 detour; /* ifindex that segments super-packets and completes checksums; 0: there is none */
-  __u32 exit;   /* on the far end of a detour: the device that it belongs to; 0: this is a real device */
+  __u32 detour; /* ifindex that segments super-packets; 0: there is none */
+  __u32 exit;   /* on the far end of a detour: ifindex of its device; 0: this is a real device */
   __u32 mtu;
   __u8 link_header; /* bytes before the IP header: 14 or 0 */
-  __u8 software;    /* checksums must be complete before the rewriting (see carriers: balance or software) */
+  __u8 software;    /* checksums are finished by the program, not by the device or another kernel */
   __u8 pad[2];
 };
 
@@ -90,8 +96,8 @@ struct icmp_user {
   struct icmp_address from; /* sessions only from this prefix */
   __u8 from_bits;           /* 0 to 128; IPv4 prefixes count from 96 */
   __u8 first;
-  __be16 port;              /* the UDP port that is served */
-  __u32 max_age;            /* seconds without a packet from the client after which a session is over */
+  __be16 port;   /* the UDP port that is served */
+  __u32 max_age; /* seconds without a packet from the client after which a session is over */
   char name[ICMP_NAME_SIZE];
 };
 
@@ -101,25 +107,28 @@ struct icmp_user {
 /* `sessions`: LRU; learned from what arrives. */
 struct icmp_session_key {
   struct icmp_address address; /* of the client, as it arrived */
-  __be16 identifier;           /* as it arrived; the UDP port of the client, as the server sees it */
-  __be16 port;                 /* the UDP port that is served */
+  __be16 identifier; /* as it arrived; the UDP port of the client, as the server sees it */
+  __be16 port;       /* the UDP port that is served */
 };
 struct icmp_session {
   __u64 last_seen; /* bpf_ktime_get_coarse_ns or bpf_ktime_get_ns; written at most once a second */
   struct icmp_user_key user;
-  __u32 pad;
+  __be16 sequence; /* as it arrived; the profile tutu repeats it in its replies */
+  __u8 pad[2];
 };
 
 /* `drops`: per-CPU array of counters. Names for people are in icmp_reasons.h. */
 enum icmp_reason {
-  ICMP_DROP_FRAGMENT,     /* out: a fragment of a carried datagram */
-  ICMP_DROP_NO_SESSION,   /* out: from a served port to somebody who has no session */
-  ICMP_DROP_NO_DETOUR,    /* out: a super-packet or an unfinished checksum, and no device that completes it */
-  ICMP_DROP_MALFORMED,    /* out: lengths that do not agree, headers that cannot be read */
-  ICMP_DROP_REWRITE,      /* out or in: the kernel refused a change to the packet */
-  ICMP_DROP_NOT_ATTACHED, /* out: through a device that carries nothing */
-  ICMP_PASS_NOT_OPENING,  /* in: a known tag, no session, and not a first packet that opens one: an ordinary ping */
-  ICMP_PASS_ADDRESS,      /* in: a known tag from an address that the user is not tied to: an ordinary ping */
+  /* Out: */
+  ICMP_DROP_FRAGMENT,     /* a fragment of a carried datagram */
+  ICMP_DROP_NO_SESSION,   /* from a served port to somebody who has no session */
+  ICMP_DROP_NO_DETOUR,    /* a super-packet, and no device that segments it */
+  ICMP_DROP_MALFORMED,    /* lengths that do not agree, headers that cannot be rewritten */
+  ICMP_DROP_REWRITE,      /* the kernel refused a change to the packet (also in) */
+  ICMP_DROP_NOT_ATTACHED, /* through a device that carries nothing */
+  /* In: a known tag, but it goes on as an ordinary ping: */
+  ICMP_PASS_NOT_OPENING, /* no session, and not a first packet that opens one */
+  ICMP_PASS_ADDRESS,     /* from an address that the user is not tied to */
   ICMP_REASON_COUNT
 };
 

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+// The kernel side of the ICMP carrier: see icmp_abi.h for who does what to which packet, icmp_message.h for how.
+//
+//     out:  UDP ──▶ carry (tc egress) ── rewritten ──▶ device
+//                     └─ super-packet ─▶ detour: the kernel segments ─▶ carry (tc egress of its far end) ─▶ device
+//     in:   device ─▶ restore_xdp (live sessions only) ─▶ restore (tc ingress) ──▶ UDP
+//     guard (cgroup egress): what would leave through a device that carries nothing is dropped
+//
+// tc programs end with TC_ACT_UNSPEC, so that other people's filters still run.
+
+#include "icmp_in.h"
+#include "icmp_maps.h"
+#include "icmp_out.h"
+
+/* Of the network namespace that the programs serve: the guard sees the sockets of every namespace. */
+const volatile __u64 netns_cookie = 0;
+
+static __always_inline void* start_of(const struct __sk_buff* context) {
+  return (void*)(long)context->data;
+}
+static __always_inline void* end_of(const struct __sk_buff* context) {
+  return (void*)(long)context->data_end;
+}
+
+/* Parses; where the headers are not all in the linear part of the packet, moves them there first. */
+static __always_inline int parse_context(struct __sk_buff* context, __u32 l3,
+                                         struct packet* packet) {
+  __be16 ethertype = context->protocol;
+  int result = parse(start_of(context), end_of(context), ethertype, l3, packet);
+  if (result != PARSED_BEYOND) return result;
+  __u32 wanted = context->len < MAX_HEADERS ? context->len : MAX_HEADERS;
+  if (bpf_skb_pull_data(context, wanted)) return PARSED_NOT_IP;
+  return parse(start_of(context), end_of(context), ethertype, l3, packet);
+}
+
+static __always_inline int detour(struct __sk_buff* context, const struct icmp_device* device) {
+  if (!device->detour || device->exit) return drop(ICMP_DROP_NO_DETOUR);
+  if (device->link_header == 0) {
+    if (bpf_skb_change_head(context, ETH_HLEN, 0)) return drop(ICMP_DROP_NO_DETOUR);
+    __be16 ethertype = context->protocol;
+    if (bpf_skb_store_bytes(context, offsetof(struct ethhdr, h_proto), &ethertype,
+                            sizeof(ethertype), 0))
+      return drop(ICMP_DROP_REWRITE);
+  }
+  return bpf_redirect(device->detour, 0);
+}
+
+SEC("tc")
+int carry(struct __sk_buff* context) {
+  __u32 ifindex = context->ifindex;
+  struct icmp_device* device = bpf_map_lookup_elem(&devices, &ifindex);
+  struct packet packet;
+  if (!device || parse_context(context, device->link_header, &packet) != PARSED)
+    return TC_ACT_UNSPEC;
+  if (packet.protocol != IPPROTO_UDP) return TC_ACT_UNSPEC;
+  if (packet.later_fragment) return was_dropped(&packet) ? drop(ICMP_DROP_FRAGMENT) : TC_ACT_UNSPEC;
+  struct udphdr udp;
+  if (bpf_skb_load_bytes(context, packet.l4, &udp, sizeof(udp))) return TC_ACT_UNSPEC;
+
+  struct flow flow;
+  enum owner owner = find_flow(&packet, &udp, &flow);
+  if (owner == NOBODY) return TC_ACT_UNSPEC;
+  if (packet.fragment) {
+    remember_fragment(&packet);
+    return drop(ICMP_DROP_FRAGMENT);
+  }
+  if (owner == HAS_NO_SESSION) return drop(ICMP_DROP_NO_SESSION);
+  if (context->gso_size) return detour(context, device);
+  if (packet.bound || bpf_ntohs(udp.len) != packet.l4_length || packet.l4_length < sizeof(udp) ||
+      packet.l4 + packet.l4_length > context->len)
+    return drop(ICMP_DROP_MALFORMED);
+  int reason = write_message(context, &packet, &udp, &flow, device->software);
+  if (reason >= 0) return drop(reason);
+  count_sent(flow.counts, ip_length(&packet));
+  return device->exit ? bpf_redirect(device->exit, 0) : TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int restore(struct __sk_buff* context) {
+  __u32 ifindex = context->ifindex;
+  struct icmp_device* device = bpf_map_lookup_elem(&devices, &ifindex);
+  struct packet packet;
+  if (!device || parse_context(context, device->link_header, &packet) != PARSED)
+    return TC_ACT_UNSPEC;
+  if (packet.protocol != (packet.ipv6 ? PROTOCOL_ICMPV6 : IPPROTO_ICMP) || packet.fragment ||
+      packet.bound || context->gso_size || packet.l4_length < sizeof(struct echo) ||
+      packet.l4 + packet.l4_length > context->len)
+    return TC_ACT_UNSPEC;
+  struct {
+    struct echo echo;
+    __be32 first_word;
+  } message = {};
+  __u32 size = packet.l4_length < sizeof(message) ? sizeof(message.echo) : sizeof(message);
+  if (bpf_skb_load_bytes(context, packet.l4, &message, size)) return TC_ACT_UNSPEC;
+
+  __u64 addresses = sum_addresses(&packet);
+  struct udphdr udp = {.len = bpf_htons(packet.l4_length)};
+  struct icmp_counts* counts = NULL;
+  int reason = -1;
+  if (!accept_message(&packet, &message.echo, addresses, message.first_word, &udp, &counts,
+                      &reason) ||
+      !counts) {
+    if (reason >= 0) count_reason(reason);
+    return TC_ACT_UNSPEC;
+  }
+  int field = 0;
+  if (unfinished_from(context, &field) == (int)packet.l4) {
+    /* Balanced by a kernel on this machine, and nobody has written the balance yet: it becomes unfinished UDP again. */
+    if (field != (int)(packet.l4 + offsetof(struct udphdr, check))) return TC_ACT_UNSPEC;
+    udp.check = fold(sum_pseudo_header(&packet, addresses, IPPROTO_UDP));
+  } else {
+    restore_checksum(&packet, &udp, addresses, payload_by_icmp(&packet, &message.echo, addresses));
+  }
+  if (store_headers(context, &packet, IPPROTO_UDP, &udp,
+                    BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH))
+    return drop(ICMP_DROP_REWRITE);
+  count_received(counts, ip_length(&packet));
+  return TC_ACT_UNSPEC;
+}
+
+/* The common case, before the kernel makes an sk_buff of it: a live session, no options, no extension headers. All else
+ * is left to `restore`, and so is what could be a message whose balance nobody has written yet (from a machine on this
+ * host): its sequence number is then that of balance_unfinished(), which a finished message has once in 2^16. */
+SEC("xdp.frags")
+int restore_xdp(struct xdp_md* context) {
+  void *data = (void*)(long)context->data, *end = (void*)(long)context->data_end;
+  __u32 ifindex = context->ingress_ifindex;
+  struct icmp_device* device = bpf_map_lookup_elem(&devices, &ifindex);
+  struct ethhdr* ethernet = data;
+  struct packet packet;
+  if (!device || device->link_header != ETH_HLEN || (void*)(ethernet + 1) > end ||
+      parse(data, end, ethernet->h_proto, ETH_HLEN, &packet) != PARSED)
+    return XDP_PASS;
+  if (packet.protocol != (packet.ipv6 ? PROTOCOL_ICMPV6 : IPPROTO_ICMP) || packet.fragment ||
+      packet.l4 != ETH_HLEN + (packet.ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) ||
+      packet.l4_length < sizeof(struct echo) ||
+      bpf_xdp_get_buff_len(context) < packet.l4 + packet.l4_length)
+    return XDP_PASS;
+  struct iphdr* ip4 = data + ETH_HLEN;
+  struct ipv6hdr* ip6 = data + ETH_HLEN;
+  struct echo* echo = packet.ipv6 ? (void*)(ip6 + 1) : (void*)(ip4 + 1);
+  if ((void*)(echo + 1) > end) return XDP_PASS;
+
+  __u64 addresses = sum_addresses(&packet);
+  __u16 unfinished = fold(sum_icmp_pseudo_header(&packet, addresses));
+  struct udphdr udp = {.len = bpf_htons(packet.l4_length)};
+  struct icmp_counts* counts = NULL;
+  if (echo->sequence == unfinished ||
+      !accept_message(&packet, echo, addresses, 0, &udp, &counts, NULL) || !counts)
+    return XDP_PASS;
+  restore_checksum(&packet, &udp, addresses, payload_by_icmp(&packet, echo, addresses));
+  if (packet.ipv6) {
+    ip6->nexthdr = IPPROTO_UDP;
+  } else {
+    __be16 before = bpf_htons((ip4->ttl << 8) | IPPROTO_ICMP),
+           after = bpf_htons((ip4->ttl << 8) | IPPROTO_UDP);
+    ip4->protocol = IPPROTO_UDP;
+    ip4->check = update_checksum(ip4->check, before, after);
+  }
+  __builtin_memcpy(echo, &udp, sizeof(udp));
+  count_received(counts, ip_length(&packet));
+  return XDP_PASS;
+}
+
+/* What local sockets send in a carried flow through a device where nothing is attached: it was never attached, or it
+ * vanished and returned, or the route moved there. */
+SEC("cgroup_skb/egress")
+int guard(struct __sk_buff* context) {
+  enum { DROP = 0, PASS = 1, LOOPBACK = 1 };
+  __u32 ifindex = context->ifindex;
+  struct packet packet;
+  if (ifindex == LOOPBACK) return PASS;
+  if (parse(start_of(context), end_of(context), context->protocol, 0, &packet) != PARSED)
+    return PASS;
+  if (packet.protocol != IPPROTO_UDP) return PASS;
+  if (packet.later_fragment) {
+    if (!was_dropped(&packet)) return PASS;
+  } else {
+    struct udphdr udp;
+    if (bpf_skb_load_bytes(context, packet.l4, &udp, sizeof(udp))) return PASS;
+    __be16 port = udp.source;
+    if (!find_server(&packet, &udp) && !bpf_map_lookup_elem(&ports, &port)) return PASS;
+  }
+  if (bpf_map_lookup_elem(&devices, &ifindex) ||
+      (netns_cookie && netns_cookie != netns_of(context)))
+    return PASS;
+  if (packet.fragment) remember_fragment(&packet);
+  count_reason(ICMP_DROP_NOT_ATTACHED);
+  return DROP;
+}
+
+char program_license[] SEC("license") = "Dual MIT/GPL";

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The way in: whether an echo message carries UDP, and what UDP header it stands for.
+ *
+ * What is not certainly ours goes on as the ordinary ping that it probably is. A tag is 16 bits, so where there are many
+ * users a ping has a tag of one by chance: only a first packet that no ping looks like opens a session. */
+#ifndef WARREN_CARRIER_BPF_ICMP_IN_H
+#define WARREN_CARRIER_BPF_ICMP_IN_H
+
+#include "icmp_maps.h"
+#include "icmp_message.h"
+
+#define WIREGUARD_INITIATION_SIZE 148
+#define WIREGUARD_INITIATION bpf_htonl(0x01000000)
+
+static __always_inline int is_from(const struct icmp_address* address,
+                                   const struct icmp_user* user) {
+  __u32 bits = user->from_bits;
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    __u32 here = bits > 32 * i ? bits - 32 * i : 0;
+    __u32 mask = here >= 32 ? 0xffffffff : ~(0xffffffff >> here);
+    if ((address->word[i] ^ user->from.word[i]) & bpf_htonl(mask)) return 0;
+  }
+  return 1;
+}
+
+/* `first_word`: of the payload. */
+static __always_inline int opens_session(const struct packet* packet, const struct icmp_user* user,
+                                         __be32 first_word) {
+  return user->first == ICMP_FIRST_ANY ||
+         (packet->l4_length == sizeof(struct echo) + WIREGUARD_INITIATION_SIZE &&
+          first_word == WIREGUARD_INITIATION);
+}
+
+/* As a server. Returns whether the message is one of a user, whose counts and UDP ports are then set. With `reason` it
+ * makes sessions, and says there what was known but did not fit; without, it only finds sessions. */
+static __always_inline int accept_request(const struct packet* packet, const struct echo* echo,
+                                          __u16 tag, __be32 first_word, struct udphdr* udp,
+                                          struct icmp_counts** counts, int* reason) {
+  struct icmp_user_key user_key = {.tag = tag, .profile = ICMP_PROFILE_WARREN};
+  struct icmp_user* user = echo->code == 0 ? bpf_map_lookup_elem(&users, &user_key) : NULL;
+  if (!user) {
+    user_key.tag = echo->code;
+    user_key.profile = ICMP_PROFILE_TUTU;
+    user = bpf_map_lookup_elem(&users, &user_key);
+    if (!user) return 0;
+  }
+  if (!is_from(&packet->source, user)) {
+    if (reason) *reason = ICMP_PASS_ADDRESS;
+    return 0;
+  }
+  struct icmp_session_key key = {
+      .address = packet->source, .identifier = echo->identifier, .port = user->port};
+  struct icmp_session* session = bpf_map_lookup_elem(&sessions, &key);
+  __u64 time = now();
+  if (session && session->user.tag == user_key.tag && session->user.profile == user_key.profile &&
+      !is_over(session, user, time)) {
+    if (time > session->last_seen + SECOND) session->last_seen = time;
+    if (session->sequence != echo->sequence && user_key.profile == ICMP_PROFILE_TUTU)
+      session->sequence = echo->sequence;
+  } else {
+    if (!reason) return 0;
+    if (!opens_session(packet, user, first_word)) {
+      *reason = ICMP_PASS_NOT_OPENING;
+      return 0;
+    }
+    struct icmp_session made = {.last_seen = time, .user = user_key, .sequence = echo->sequence};
+    if (bpf_map_update_elem(&sessions, &key, &made, BPF_ANY)) {
+      *reason = ICMP_DROP_REWRITE;
+      return 0;
+    }
+  }
+  udp->source = echo->identifier;
+  udp->dest = user->port;
+  *counts = &user->counts;
+  return 1;
+}
+
+/* As a client. */
+static __always_inline int accept_reply(const struct packet* packet, const struct echo* echo,
+                                        __u16 tag, struct udphdr* udp,
+                                        struct icmp_counts** counts) {
+  struct icmp_reply_key key = {
+      .address = packet->source, .tag = tag, .profile = ICMP_PROFILE_WARREN};
+  struct icmp_reply* reply = echo->code == 0 ? bpf_map_lookup_elem(&replies, &key) : NULL;
+  udp->dest = echo->identifier;
+  if (!reply) {
+    key.tag = echo->code;
+    key.profile = ICMP_PROFILE_TUTU;
+    reply = bpf_map_lookup_elem(&replies, &key);
+    if (!reply) return 0;
+    udp->dest = echo->sequence; /* a NAT between may not know the way back of the identifier */
+  }
+  udp->source = reply->port;
+  struct icmp_server_key server_key = {.address = packet->source, .port = reply->port};
+  struct icmp_server* server = bpf_map_lookup_elem(&servers, &server_key);
+  if (!server) return 0;
+  *counts = &server->counts;
+  return 1;
+}
+
+static __always_inline int is_request(const struct packet* packet, const struct echo* echo) {
+  return echo->type == (packet->ipv6 ? ECHO_REQUEST6 : ECHO_REQUEST4);
+}
+static __always_inline int is_reply(const struct packet* packet, const struct echo* echo) {
+  return echo->type == (packet->ipv6 ? ECHO_REPLY6 : ECHO_REPLY4);
+}
+
+/* The ports of the UDP header that the message stands for, and who is counted; 0 where it stands for none. */
+static __always_inline int accept_message(const struct packet* packet, const struct echo* echo,
+                                          __u64 addresses, __be32 first_word, struct udphdr* udp,
+                                          struct icmp_counts** counts, int* reason) {
+  __u16 tag = tag_of(packet, echo, addresses);
+  if (is_request(packet, echo))
+    return accept_request(packet, echo, tag, first_word, udp, counts, reason);
+  if (is_reply(packet, echo)) return accept_reply(packet, echo, tag, udp, counts);
+  return 0;
+}
+
+#endif

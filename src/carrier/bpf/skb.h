@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What the programs need of the kernel's sk_buff beyond __sk_buff: which checksum is still unfinished, and to finish it.
+ *
+ * Theory of operation: how a program finishes a checksum. A packet whose checksum is unfinished (CHECKSUM_PARTIAL) is
+ * summed by the kernel or the device from csum_start on. No helper ends that state as such. But the kernel ends it itself
+ * when the packet's data no longer includes csum_start, since somebody must have taken that header off: then there is
+ * nothing left to finish (__skb_postpull_rcsum, kernel 4.4). So the headers are taken off, and put back:
+ *
+ *     | Ethernet | IP | UDP | payload            csum_start = UDP
+ *                | Ethernet   ... | payload      bpf_skb_adjust_room(-n): the data now begins behind csum_start
+ *                                                bpf_skb_store_bytes(BPF_F_RECOMPUTE_CSUM): CHECKSUM_NONE
+ *     | Ethernet | IP | UDP | payload            bpf_skb_adjust_room(+n), and the n bytes are written back
+ *
+ * This moves 14 bytes of link header and n = 36 bytes, and needs no memory: the room is where the headers were. The
+ * sum of the payload is taken before, 512 bytes at a time.
+ */
+#ifndef WARREN_CARRIER_BPF_SKB_H
+#define WARREN_CARRIER_BPF_SKB_H
+
+// clang-format off: libbpf's headers need the kernel's types first.
+#include "packet.h"
+#include <linux/version.h>
+#include <bpf/bpf_core_read.h>
+// clang-format on
+
+#include "checksum.h"
+
+enum { CHECKSUM_PARTIAL_ = 3 }; /* include/linux/skbuff.h */
+
+struct net {
+  __u64 net_cookie;
+} __attribute__((preserve_access_index));
+typedef struct {
+  struct net* net;
+} __attribute__((preserve_access_index)) possible_net_t;
+struct net_device {
+  possible_net_t nd_net;
+} __attribute__((preserve_access_index));
+struct sk_buff {
+  struct net_device* dev;
+  unsigned char* head;
+  unsigned char* data;
+  __u16 csum_start; /* from head */
+  __u16 csum_offset;
+  __u8 ip_summed : 2;
+} __attribute__((preserve_access_index));
+
+extern int LINUX_KERNEL_VERSION __kconfig;
+extern void* bpf_cast_to_kern_ctx(void* context) __ksym __weak; /* kernel 6.2 */
+
+/* The cookie of the network namespace of the packet's device. */
+static __always_inline __u64 netns_of(struct __sk_buff* context) {
+  if (LINUX_KERNEL_VERSION >= KERNEL_VERSION(6, 2, 0)) {
+    struct sk_buff* skb = bpf_cast_to_kern_ctx(context);
+    return skb->dev->nd_net.net->net_cookie;
+  }
+  struct sk_buff* skb = (struct sk_buff*)context;
+  return BPF_CORE_READ(skb, dev, nd_net.net, net_cookie);
+}
+
+#define NOTHING_UNFINISHED (-1)
+
+/* Where the kernel will begin to sum (an offset into the packet), or NOTHING_UNFINISHED. `field`: where it will write. */
+static __always_inline int unfinished_from(struct __sk_buff* context, int* field) {
+  if (LINUX_KERNEL_VERSION >= KERNEL_VERSION(6, 2, 0)) {
+    struct sk_buff* skb = bpf_cast_to_kern_ctx(context);
+    if (BPF_CORE_READ_BITFIELD(skb, ip_summed) != CHECKSUM_PARTIAL_) return NOTHING_UNFINISHED;
+    int start = skb->csum_start - (int)(skb->data - skb->head);
+    *field = start + skb->csum_offset;
+    return start;
+  }
+  /* The context of these programs is the sk_buff itself; it may be read, byte by byte, but not followed. */
+  struct sk_buff* skb = (struct sk_buff*)context;
+  if (BPF_CORE_READ_BITFIELD_PROBED(skb, ip_summed) != CHECKSUM_PARTIAL_) return NOTHING_UNFINISHED;
+  int start =
+      BPF_CORE_READ(skb, csum_start) - (int)(BPF_CORE_READ(skb, data) - BPF_CORE_READ(skb, head));
+  *field = start + BPF_CORE_READ(skb, csum_offset);
+  return start;
+}
+
+#define CHUNK 512
+#define MAX_CHUNKS 128 /* 64 KiB */
+
+struct chunk {
+  __be32 word[CHUNK / 4 + 1];
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct chunk);
+} scratch SEC(".maps");
+
+/* Adds the sum of the packet's bytes [from, to) to *sum. */
+static __always_inline int sum_bytes(struct __sk_buff* context, __u32 from, __u32 to, __u64* sum) {
+  __u32 zero = 0;
+  struct chunk* chunk = bpf_map_lookup_elem(&scratch, &zero);
+  if (!chunk) return -1;
+  __u32 partial = 0;
+  for (int i = 0; i < MAX_CHUNKS && from + CHUNK <= to; i++, from += CHUNK) {
+    if (bpf_skb_load_bytes(context, from, chunk, CHUNK)) return -1;
+    partial = bpf_csum_diff(NULL, 0, chunk->word, CHUNK, partial);
+  }
+  if (from < to) {
+    __u32 rest = to - from;
+    barrier_var(rest);
+    if (rest == 0 || rest >= CHUNK) return -1;
+    __u32 words = rest / 4;
+    chunk->word[words] = 0; /* the helper sums whole words */
+    if (bpf_skb_load_bytes(context, from, chunk, rest)) return -1;
+    partial = bpf_csum_diff(NULL, 0, chunk->word, words * 4 + 4, partial);
+  }
+  *sum += partial;
+  return 0;
+}
+
+#define MAX_SAVED 128
+
+/* Ends the state "unfinished" as drawn above; the packet's bytes stay. The caller writes the finished checksum. */
+static __always_inline int forget_unfinished(struct __sk_buff* context,
+                                             const struct packet* packet) {
+  __u32 size = packet->l4 + 2, zero = 0, length = context->len;
+  __u32 base = packet->l3 + (packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+  __u16 front;
+  int field;
+  struct chunk* saved = bpf_map_lookup_elem(&scratch, &zero);
+  if (!saved || size > MAX_SAVED) return -1;
+  /* What is left must look like an IP header to the helper: a short packet is made longer for a while. */
+  if (length < base + size && bpf_skb_change_tail(context, base + size, 0)) return -1;
+  barrier_var(size);
+  if (size == 0 || size > MAX_SAVED) return -1;
+  if (bpf_skb_load_bytes(context, packet->l3, saved, size) ||
+      bpf_skb_adjust_room(context, -(int)size, BPF_ADJ_ROOM_MAC, 0) ||
+      bpf_skb_load_bytes(context, 0, &front, sizeof(front)) ||
+      bpf_skb_store_bytes(context, 0, &front, sizeof(front), BPF_F_RECOMPUTE_CSUM) ||
+      bpf_skb_adjust_room(context, size, BPF_ADJ_ROOM_MAC, 0) ||
+      bpf_skb_store_bytes(context, packet->l3, saved, size, 0))
+    return -1;
+  if (length < base + size && bpf_skb_change_tail(context, length, 0)) return -1;
+  return unfinished_from(context, &field) == NOTHING_UNFINISHED ? 0 : -1;
+}
+
+#endif

@@ -1,0 +1,216 @@
+/// For tests: the kernel programs of the ICMP carrier, loaded into a namespace of their own, and
+/// run one packet at a time. What a message must look like is computed here the obvious way.
+#pragma once
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <gtest/gtest.h>
+#include <icmp_carrier.skel.h>
+#include <linux/pkt_cls.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "carrier/bpf/icmp_abi.h"
+#include "linux/netns.h"
+#include "wire/bytes.h"
+#include "wire/testing.h"
+
+namespace warren::carrier::testing {
+
+using wire::testing::Bytes;
+using wire::testing::PacketSpec;
+using wire::testing::put;
+
+inline constexpr int go_on = TC_ACT_UNSPEC;
+inline constexpr int shot = TC_ACT_SHOT;
+inline constexpr int redirected = TC_ACT_REDIRECT;
+inline constexpr std::uint32_t loopback = 1;  // where bpf_prog_test_run puts packets
+
+struct Outcome {
+  int verdict = 0;
+  Bytes bytes;
+};
+
+inline icmp_address address_of(const PacketSpec& spec, std::uint32_t host) {
+  icmp_address out{};
+  const auto bytes = wire::testing::address(spec, host);
+  if (!spec.ipv6) out.word[2] = wire::network(std::uint32_t{0xffff});
+  std::memcpy(spec.ipv6 ? out.word : out.word + 3, bytes.data(), bytes.size());
+  return out;
+}
+
+/// Loads the programs, and fills their maps as the control plane does.
+class Programs {
+ public:
+  /// Nothing where this process may not use BPF; `why` says what is missing.
+  static std::optional<Programs> load(std::string& why) {
+    if (::geteuid() != 0) {
+      why = "needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, to load kernel programs";
+      return std::nullopt;
+    }
+    Programs out;
+    out.skeleton_.reset(icmp_carrier_bpf__open_and_load());
+    if (!out.skeleton_) {
+      why = std::string("the kernel refused the programs: ") + std::strerror(errno);
+      return std::nullopt;
+    }
+    return out;
+  }
+
+  [[nodiscard]] icmp_carrier_bpf& skeleton() { return *skeleton_; }
+
+  void add_device(std::uint32_t index, const icmp_device& device) {
+    update(skeleton_->maps.devices, index, device);
+  }
+  /// This host is a client of the destination of `spec`.
+  void add_server(const PacketSpec& spec, std::uint16_t tag, std::uint8_t profile = 0) {
+    const auto address = address_of(spec, spec.destination_host);
+    const auto port = wire::network(spec.destination_port);
+    icmp_server server{};
+    server.tag = tag;
+    server.profile = profile;
+    update(skeleton_->maps.servers, icmp_server_key{address, port, 0}, server);
+    update(skeleton_->maps.replies, icmp_reply_key{address, tag, profile, 0}, icmp_reply{port});
+  }
+  /// This host serves `port`. The prefix, first packet and age of `user` are taken as they are.
+  void add_user(std::uint16_t tag, std::uint16_t port, icmp_user user = any_user(),
+                std::uint8_t profile = 0) {
+    user.port = wire::network(port);
+    update(skeleton_->maps.users, icmp_user_key{tag, profile, 0}, user);
+    update(skeleton_->maps.ports, user.port, std::uint32_t{1});
+  }
+  static icmp_user any_user() {
+    icmp_user user{};
+    user.first = ICMP_FIRST_ANY;
+    user.max_age = 100;
+    return user;
+  }
+
+  [[nodiscard]] std::uint64_t count(icmp_reason reason) {
+    std::vector<std::uint64_t> per_cpu(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    const std::uint32_t key = reason;
+    lookup(skeleton_->maps.drops, key, *per_cpu.data());
+    std::uint64_t sum = 0;
+    for (const auto value : per_cpu) sum += value;
+    return sum;
+  }
+
+  /// `context` may set ifindex and gso_size; `flags` are those of BPF_PROG_TEST_RUN.
+  Outcome run(bpf_program* program, const Bytes& packet, __sk_buff context = {},
+              std::uint32_t flags = 0) {
+    Outcome out;
+    out.bytes.resize(packet.size() + 256);
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet.data(), .data_out = out.bytes.data(),
+                .data_size_in = static_cast<std::uint32_t>(packet.size()),
+                .data_size_out = static_cast<std::uint32_t>(out.bytes.size()), .flags = flags);
+    if (bpf_program__type(program) != BPF_PROG_TYPE_XDP) {
+      options.ctx_in = &context;
+      options.ctx_size_in = sizeof context;
+    }
+    EXPECT_EQ(bpf_prog_test_run_opts(bpf_program__fd(program), &options), 0)
+        << std::strerror(errno);
+    out.verdict = static_cast<int>(options.retval);
+    out.bytes.resize(options.data_size_out);
+    return out;
+  }
+  Outcome carry(const Bytes& packet, __sk_buff context = {}) {
+    return run(skeleton_->progs.carry, packet, context);
+  }
+  Outcome restore(const Bytes& packet, std::uint32_t flags = 0) {
+    return run(skeleton_->progs.restore, packet, {}, flags);
+  }
+  Outcome restore_xdp(const Bytes& packet) { return run(skeleton_->progs.restore_xdp, packet); }
+
+  template <class Key, class Value>
+  static void update(bpf_map* map, const Key& key, const Value& value) {
+    EXPECT_EQ(bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY), 0)
+        << bpf_map__name(map) << ": " << std::strerror(errno);
+  }
+  template <class Key, class Value>
+  static bool lookup(bpf_map* map, const Key& key, Value& value) {
+    return bpf_map_lookup_elem(bpf_map__fd(map), &key, &value) == 0;
+  }
+
+ private:
+  struct Destroy {
+    void operator()(icmp_carrier_bpf* skeleton) const { icmp_carrier_bpf__destroy(skeleton); }
+  };
+  std::unique_ptr<icmp_carrier_bpf, Destroy> skeleton_;
+};
+
+inline std::uint32_t word(const Bytes& packet, std::size_t at) {
+  return std::to_integer<std::uint32_t>(packet[at]) << 8 |
+         std::to_integer<std::uint32_t>(packet[at + 1]);
+}
+inline void set_word(Bytes& packet, std::size_t at, std::uint32_t value) {
+  packet[at] = static_cast<std::byte>(value >> 8);
+  packet[at + 1] = static_cast<std::byte>(value);
+}
+inline Bytes part(const Bytes& packet, std::size_t from, std::size_t to) {
+  return {packet.begin() + static_cast<std::ptrdiff_t>(from),
+          packet.begin() + static_cast<std::ptrdiff_t>(to)};
+}
+
+/// What ICMP's checksum counts before the message: nothing, or the pseudo-header of IPv6.
+inline Bytes icmp_pseudo_header(const PacketSpec& spec, std::size_t size) {
+  Bytes out;
+  if (!spec.ipv6) return out;
+  put(out, wire::testing::address(spec, spec.source_host));
+  put(out, wire::testing::address(spec, spec.destination_host));
+  wire::testing::put(out, size, 4);
+  wire::testing::put(out, 58, 4);
+  return out;
+}
+
+/// 0 where a message that begins at `spec.l4()` has valid checksums, as tcpdump would see it.
+inline std::uint16_t icmp_error_of(const PacketSpec& spec, const Bytes& packet) {
+  auto summed = icmp_pseudo_header(spec, packet.size() - spec.l4());
+  put(summed, part(packet, spec.l4(), packet.size()));
+  return wire::testing::obvious_checksum(summed);
+}
+
+/// checksum + identifier (+ addresses), which names the user.
+inline std::uint16_t tag_of(const PacketSpec& spec, const Bytes& packet) {
+  Bytes summed;
+  if (spec.ipv6) {
+    put(summed, wire::testing::address(spec, spec.source_host));
+    put(summed, wire::testing::address(spec, spec.destination_host));
+  }
+  put(summed, part(packet, spec.l4() + 2, spec.l4() + 6));
+  return static_cast<std::uint16_t>(~wire::testing::obvious_checksum(summed));
+}
+
+/// The packet that `spec` describes, as the carrier sends it: everything but the 16 bits each of
+/// checksum and sequence number, which are taken from `packet`.
+inline Bytes expected_message(const PacketSpec& spec, const Bytes& packet, bool reply,
+                              std::uint16_t identifier) {
+  auto out = wire::testing::build(spec);
+  const std::size_t l3 = spec.medium == Medium::ethernet ? 14 : 0;
+  const auto l4 = spec.l4();
+  if (spec.ipv6) {
+    std::size_t protocol_at = l3 + 6;
+    auto next = out[protocol_at];
+    for (std::size_t at = l3 + 40; next != std::byte{17};
+         at += 8 * (1 + std::to_integer<std::size_t>(out[at + 1]))) {
+      protocol_at = at;
+      next = out[at];
+    }
+    out[protocol_at] = std::byte{58};
+  } else {
+    out[l3 + 9] = std::byte{1};
+    set_word(out, l3 + 10, 0);
+    set_word(out, l3 + 10, wire::testing::obvious_checksum(part(out, l3, l4)));
+  }
+  const auto type = spec.ipv6 ? (reply ? 129 : 128) : (reply ? 0 : 8);
+  set_word(out, l4, static_cast<std::uint32_t>(type << 8));
+  set_word(out, l4 + 2, word(packet, l4 + 2));
+  set_word(out, l4 + 4, identifier);
+  set_word(out, l4 + 6, word(packet, l4 + 6));
+  return out;
+}
+
+}  // namespace warren::carrier::testing
