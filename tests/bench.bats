@@ -89,6 +89,33 @@ all_dead() {
   jq -e 'all(.results[2:][]; (.lost_percent.median | type) == "number" and .retransmits == null)' out/results.json
 }
 
+@test "measures UDP through a host that masquerades, round trips, and WireGuard" {
+  local tool
+  for tool in nft wg wireguard-go; do
+    command -v "$tool" >/dev/null || skip "$tool is not installed: scripts/setup run"
+  done
+  run "$WARREN" bench icmp "${short[@]}" --only udp,udp+nat,wireguard-go
+  [ "$status" -eq 0 ]
+  jq -e 'all(.results[]; .failed == null and .skipped == null)' out/results.json
+  jq -e '[.results[] | select(.row == "udp+nat")] | length == 2 and all(.relative_to == "udp" and .ratio > 0)' out/results.json
+  jq -e '.results[] | select(.workload == "round-trip") | .gbps.median == null and .round_trip_us.median.median > 0' out/results.json
+  jq -e 'all(.results[] | select(.workload | startswith("udp")); .packets_per_s.median > 0)' out/results.json
+  jq -e '.results[] | select(.row == "wireguard-go" and .workload == "tcp" and .direction == "forward")
+         | .gbps.median > 0 and .cpu_percent.avg > 0' out/results.json
+  # Keys are named by the file that they are in.
+  jq -e '.results[] | select(.row == "wireguard-go") | .commands | any(test("private-key /run/wireguard.key"))' out/results.json
+}
+
+@test "shows a view of its own, and skips rows whose tools are not installed" {
+  run "$WARREN" bench icmp "${short[@]}" --view seed-000 --peer wireguard-go=/no/such/program
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"| direct "*"| send "*"| 0 % (base)"* ]]
+  [[ "$output" == *"| wireguard-go "*"| not installed "* ]]
+  run "$WARREN" bench icmp --view seed-00
+  [ "$status" -eq 1 ]
+  [[ "$output" == *'no view "seed-00"'*'"seed-000"'* ]]
+}
+
 @test "prints JSON alone on stdout for --json -" {
   write_scenario </dev/null
   "$WARREN" bench ./small.toml "${short[@]}" --json - 2>/dev/null | jq -e '.results[0].gbps.median > 0'

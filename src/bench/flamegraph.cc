@@ -161,13 +161,13 @@ Result<std::string> profile(const ScenarioResult& result, const Row& row, const 
                                     "499",  "-g",     "--output", file};
   if (pids.empty()) words.emplace_back("--all-cpus");
   if (!pids.empty()) words.insert(words.end(), {"--pid", pids});
-  words.insert(words.end(), {"--", "sleep", std::to_string(result.options.duration_s)});
+  words.insert(words.end(), {"--", "sleep", std::to_string(result.timing.duration_s)});
 
   Result<std::unique_ptr<Process>> perf = fail("perf was not started");
   std::vector<std::string> commands;
-  const auto& workload = result.scenario.workloads.front();
+  const auto& workload = first_workload(result.scenario, row);
   auto run = measure(**bed, workload_of(workload, row), workload.iperf3.directions.front(),
-                     {result.options.duration_s + 1, 0}, commands,
+                     {result.timing.duration_s + 1, 0}, commands,
                      [&] { perf = Process::start({words, {}}, nullptr); });
   if (!run) return tl::unexpected(run.error());
   if (!perf) return tl::unexpected(perf.error());
@@ -234,14 +234,17 @@ std::vector<FlameGraph> take_flame_graphs(const ScenarioResult& result, const Pl
     if (!measured) continue;
     FlameGraph graph{result.scenario.name, row.name, {}, {}};
     auto svg = profile(result, row, places);
-    const bool alone = row.command.empty() && row.networks.empty() && row.programs.empty();
+    const bool alone = row.command.empty() && row.networks.empty() &&
+                       std::all_of(row.programs.begin(), row.programs.end(), [&](const auto& name) {
+                         return named(result.scenario.programs, name).ends;
+                       });
     if (svg) {
       graph.svg = std::move(*svg);
       graph.note = fmt::format(
           "Where {} spent its time, in a run of its own, {}: kernel functions are orange, others "
           "blue.",
           alone ? "the whole machine" : "the forwarder",
-          direction_name(result.scenario.workloads.front().iperf3.directions.front()));
+          direction_name(first_workload(result.scenario, row).iperf3.directions.front()));
     } else {
       graph.note = "No flame graph: " + svg.error().message;
     }

@@ -84,6 +84,10 @@ const char* furnish() {
     return "mount /proc";
   if (::mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
     return "mount /sys";
+  // What is pinned or attached there goes with the host. A kernel without BPF or cgroup v2 has
+  // neither folder, and no need of it.
+  ::mount("bpf", "/sys/fs/bpf", "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700");
+  ::mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
   if (::mount("run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755") != 0) return "mount /run";
   if (!own_resolv_conf(resolv_conf)) return "mount /etc/resolv.conf";
   if (!lo_up()) return "set lo up";

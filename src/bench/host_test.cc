@@ -11,6 +11,7 @@
 #include <iterator>
 
 #include "bench/process.h"
+#include "bench/round_trip.h"
 #include "bench/wait.h"
 #include "linux/netlink.h"
 
@@ -56,6 +57,32 @@ TEST_F(HostTest, HasItsOwnNetworkProcessesAndRun) {
   EXPECT_EQ(in_host("ls /sys/class/net"), "lo\n");
   EXPECT_EQ(in_host("tr '\\0' ' ' </proc/1/comm"), "warren-host\n");
   EXPECT_EQ(in_host("ls /run | grep -v resolv.conf | wc -l"), "0\n");
+}
+
+TEST_F(HostTest, HasItsOwnPlaceToPinPrograms) {
+  if (::access("/sys/fs/bpf", F_OK) != 0) GTEST_SKIP() << "this kernel has no BPF file system";
+  EXPECT_EQ(in_host("stat --file-system --format %T /sys/fs/bpf"), "bpf_fs\n");
+  in_host("mkdir /sys/fs/bpf/of-the-host");
+  EXPECT_NE(::access("/sys/fs/bpf/of-the-host", F_OK), 0) << "the machine itself must not see it";
+}
+
+// Through the host's loopback device, so the two sockets are in one host.
+TEST_F(HostTest, TimesRoundTrips) {
+  auto probe = RoundTrip::open(*left_, *left_, "127.0.0.1", 64);
+  ASSERT_TRUE(probe) << probe.error().message;
+  const auto ran = probe->run(std::chrono::milliseconds(50));
+  ASSERT_TRUE(ran) << ran.error().message;
+  const auto result = probe->result();
+  EXPECT_GT(result.answered, 0);
+  EXPECT_GT(result.median_us, 0);
+  EXPECT_GE(result.p99_us, result.median_us);
+  EXPECT_THAT(probe->to_json(), HasSubstr("\"length\":64"));
+}
+
+TEST_F(HostTest, SaysWhereNothingAnswers) {
+  const auto probe = RoundTrip::open(*left_, *left_, "192.0.2.1", 64);
+  ASSERT_FALSE(probe);
+  EXPECT_THAT(probe.error().message, HasSubstr("host left: bind a UDP socket"));
 }
 
 TEST_F(HostTest, HasItsOwnResolvConf) {

@@ -53,6 +53,8 @@ Result<Iperf3Result> parse_iperf3(std::string_view text) {
     if (end.contains("sum") && end["sum"].contains("lost_percent")) {
       result.lost_percent = end["sum"]["lost_percent"].get<double>();
       result.jitter_ms = end["sum"].at("jitter_ms").get<double>();
+      const auto length = root.at("start").at("test_start").at("blksize").get<double>();
+      result.packets_per_s = result.gbps * 1e9 / 8 / length;
     }
     result.congestion = end.value("sender_tcp_congestion", "");
     return result;

@@ -40,6 +40,7 @@ struct Iperf3Timing {
 struct Iperf3Result {
   double gbps = 0;                          ///< payload that the receiver got
   std::optional<std::int64_t> retransmits;  ///< TCP
+  std::optional<double> packets_per_s;      ///< UDP: datagrams that the receiver got
   std::optional<double> lost_percent;       ///< UDP
   std::optional<double> jitter_ms;          ///< UDP
   std::string congestion;                   ///< what the sender really used; empty for UDP

@@ -16,7 +16,7 @@ constexpr auto tcp = R"({"start": {"version": "iperf 3.12"}, "end": {
   "sum_sent": {"seconds": 2.0, "bytes": 7000000000, "bits_per_second": 28000000000.5, "retransmits": 7},
   "sum_received": {"seconds": 2.0, "bytes": 6875000000, "bits_per_second": 27500000000.0},
   "sender_tcp_congestion": "cubic", "receiver_tcp_congestion": "cubic"}})";
-constexpr auto udp = R"({"start": {}, "end": {
+constexpr auto udp = R"({"start": {"test_start": {"blksize": 1400}}, "end": {
   "sum": {"bits_per_second": 199937496.5, "jitter_ms": 0.0073, "lost_packets": 8, "packets": 800, "lost_percent": 1.0},
   "sum_sent": {"bits_per_second": 199937496.5, "jitter_ms": 0, "lost_packets": 0, "packets": 800},
   "sum_received": {"bits_per_second": 197938121.0, "jitter_ms": 0.0073}}})";
@@ -37,6 +37,7 @@ TEST(Iperf3, ReadsLossAndJitterOfUdp) {
   EXPECT_FALSE(result->retransmits);
   EXPECT_EQ(result->lost_percent, 1.0);
   EXPECT_EQ(result->jitter_ms, 0.0073);
+  EXPECT_NEAR(*result->packets_per_s, 197938121.0 / 8 / 1400, 1e-3);
 }
 
 TEST(Iperf3, PassesOnWhatIperf3CallsAnError) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/table.h"
+#include "bench/view.h"
 
 namespace warren::bench {
 namespace {
@@ -28,7 +29,9 @@ Session session() {
   ScenarioResult result;
   result.scenario.name = "tun";
   result.scenario.title = "Title";
-  result.scenario.workloads.push_back({"tcp", "left", "right", "10.0.2.1", {}});
+  Workload workload;
+  workload.name = "tcp";
+  result.scenario.workloads.push_back(workload);
   for (const auto& [name, gbps] : {std::pair{"loopback", 40.0}, {"up", 30.0}}) {
     RowResult row;
     row.row = name;
@@ -79,16 +82,87 @@ TEST(Results, CompareWithTheRowThatIsNamed) {
   EXPECT_NEAR(root["results"][0]["ratio"].get<double>(), 4.0 / 3, 1e-9);
 }
 
+// Two rows with two rounds of round trips, the second compared with the first.
+ScenarioResult round_trips() {
+  ScenarioResult result;
+  Workload workload;
+  workload.name = "round-trip";
+  workload.tool = Workload::Tool::round_trip;
+  workload.iperf3.length = 64;
+  result.scenario.workloads.push_back(workload);
+  for (const auto& [name, us] : {std::pair{"udp", 5.0}, {"udp/icmp", 6.5}}) {
+    Row row;
+    row.name = name;
+    if (row.name != "udp") row.relative_to = "udp";
+    result.scenario.rows.push_back(row);
+    RowResult measured;
+    measured.row = name;
+    measured.workload = "round-trip";
+    // The machine is slower in the second round, for both.
+    for (const double slower : {0.0, 2.0}) {
+      Measurement m;
+      m.round_trip = RoundTripResult{us + slower, 2 * us, 1000, 0};
+      m.raw = "{}";
+      measured.runs.push_back(m);
+    }
+    result.rows.push_back(measured);
+  }
+  return result;
+}
+
+TEST(Results, CompareEachRowWithItsOwn) {
+  auto all = session();
+  Row up;
+  up.name = "up";
+  up.relative_to = "loopback";
+  all.scenarios[0].scenario.rows.push_back(up);
+  const auto root = json::parse(to_json(all));
+  EXPECT_TRUE(root["results"][0]["relative_to"].is_null());
+  EXPECT_EQ(root["results"][1]["relative_to"], "loopback");
+  EXPECT_NEAR(root["results"][1]["ratio"].get<double>(), 0.75, 1e-9);
+}
+
+TEST(Results, CompareRunsOfTheSameRound) {
+  Session all;
+  all.scenarios.push_back(round_trips());
+  const auto root = json::parse(to_json(all));
+  const auto& carried = root["results"][1];
+  EXPECT_EQ(carried["round_trip_us"]["median"]["runs"], (json{6.5, 8.5}));
+  EXPECT_EQ(carried["round_trip_us"]["p99"]["median"], 13.0);
+  EXPECT_NEAR(carried["added_us"].get<double>(), 1.5, 1e-9);
+  EXPECT_NEAR(carried["ratio"].get<double>(), (6.5 / 5 + 8.5 / 7) / 2, 1e-9);
+  EXPECT_TRUE(carried["gbps"]["median"].is_null());
+  EXPECT_EQ(carried["relative_to"], "udp");
+}
+
+TEST(Table, ShowsRoundTrips) {
+  const auto result = round_trips();
+  const auto text = render_table(result, summarize_rows(result, ""), {});
+  EXPECT_THAT(text, HasSubstr("round trips of UDP datagrams of 64 bytes"));
+  EXPECT_THAT(text, HasSubstr("added µs"));
+  EXPECT_THAT(text, HasSubstr("7.50"));
+  EXPECT_THAT(text, HasSubstr("1.50"));
+}
+
+TEST(View, ShowsLossAgainstItsBase) {
+  auto all = session();
+  View view{"seed", "Side by side", "tcp", "loopback", {"loopback", "up", "peer", "broken"}};
+  const auto text = render_view(view, summarize_rows(all.scenarios[0], ""));
+  EXPECT_THAT(text, HasSubstr("| loopback | send      | 40            | 0 % (base)"));
+  EXPECT_THAT(text, HasSubstr("| up       | send      | 30            | -25.0 %"));
+  EXPECT_THAT(text, HasSubstr("| peer     | send      | not installed |"));
+  EXPECT_THAT(text, HasSubstr("| broken   | send      | failed        |"));
+}
+
 TEST(Table, AlignsFiguresAndSaysWhyThereAreNone) {
   const auto all = session();
   const auto& scenario = all.scenarios[0];
-  const auto text = render_table(scenario, summarize_rows(scenario, ""), "", {});
+  const auto text = render_table(scenario, summarize_rows(scenario, ""), {});
   EXPECT_THAT(text, HasSubstr("Not installed (--peer NAME=COMMAND says where): peer\n"));
   EXPECT_THAT(text, HasSubstr("FAILED: broken exited with status 3: last words"));
   EXPECT_THAT(text, HasSubstr("0.750"));
   EXPECT_THAT(text, Not(HasSubstr("\033")));
-  EXPECT_THAT(render_table(scenario, summarize_rows(scenario, ""), "", {true}),
-              HasSubstr("\033[31m"));
+  EXPECT_THAT(render_table(scenario, summarize_rows(scenario, ""), {true}), HasSubstr("\033[31m"));
 }
 
 TEST(Report, IsOneFileThatNothingCanBreakOutOf) {

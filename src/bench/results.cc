@@ -1,5 +1,6 @@
 #include "bench/results.h"
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -41,7 +42,17 @@ RowSummary summarize_row(const RowResult& result) {
   const auto always = [](auto pick) {
     return [pick](const Measurement& m) { return std::optional<double>(pick(m)); };
   };
-  row.gbps = summarize(collect(result, always([](const auto& m) { return m.traffic.gbps; })));
+  row.gbps = summarize(collect(result, [](const auto& m) {
+    return m.round_trip ? std::nullopt : std::optional(m.traffic.gbps);
+  }));
+  row.packets_per_s = summary_of(result, [](const auto& m) { return m.traffic.packets_per_s; });
+  const auto of_round_trip = [&](auto pick) {
+    return summary_of(result, [pick](const auto& m) {
+      return m.round_trip ? std::optional((*m.round_trip).*pick) : std::nullopt;
+    });
+  };
+  row.round_trip_us = of_round_trip(&RoundTripResult::median_us);
+  row.round_trip_p99_us = of_round_trip(&RoundTripResult::p99_us);
   row.retransmits = summary_of(result, [](const auto& m) { return m.traffic.retransmits; });
   row.lost_percent = summary_of(result, [](const auto& m) { return m.traffic.lost_percent; });
   row.jitter_ms = summary_of(result, [](const auto& m) { return m.traffic.jitter_ms; });
@@ -59,14 +70,31 @@ RowSummary summarize_row(const RowResult& result) {
   return row;
 }
 
-std::optional<double> ratio(const std::vector<RowSummary>& rows, const RowSummary& row,
-                            const std::string& to) {
+const std::vector<double>& compared_runs(const RowSummary& row) {
+  return row.round_trip_us ? row.round_trip_us->runs : row.gbps.runs;
+}
+
+// The median over the rounds of what `compare` makes of both rows' runs in that round.
+template <class Compare>
+std::optional<double> compare_runs(const std::vector<RowSummary>& rows, const RowSummary& row,
+                                   const std::string& to, Compare compare) {
   const auto base = std::find_if(rows.begin(), rows.end(), [&](const RowSummary& other) {
     return other.result->row == to && other.result->workload == row.result->workload &&
            other.result->direction == row.result->direction;
   });
-  if (base == rows.end() || base->gbps.median <= 0 || row.gbps.runs.empty()) return std::nullopt;
-  return row.gbps.median / base->gbps.median;
+  if (base == rows.end()) return std::nullopt;
+  const auto& ours = compared_runs(row);
+  const auto& theirs = compared_runs(*base);
+  std::vector<double> results;
+  for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i)
+    if (theirs[i] > 0) results.push_back(compare(ours[i], theirs[i]));
+  if (results.empty()) return std::nullopt;
+  return summarize(std::move(results)).median;
+}
+
+std::optional<double> ratio(const std::vector<RowSummary>& rows, const RowSummary& row,
+                            const std::string& to) {
+  return compare_runs(rows, row, to, [](double a, double b) { return a / b; });
 }
 
 json to_json(const std::optional<double>& value) { return value ? json(*value) : json(nullptr); }
@@ -103,7 +131,12 @@ json to_json(const Machine& machine) {
           {"tools", machine.tools}};
 }
 
-json to_json(const RowSummary& row, const std::string& relative_to) {
+json round_trip_json(const RowSummary& row) {
+  if (!row.round_trip_us) return nullptr;
+  return {{"median", to_json(row.round_trip_us)}, {"p99", to_json(row.round_trip_p99_us)}};
+}
+
+json to_json(const RowSummary& row) {
   json raw = json::array();
   for (const auto& run : row.result->runs) raw.push_back(json::parse(run.raw, nullptr, false));
   return {{"scenario", row.scenario},
@@ -112,8 +145,11 @@ json to_json(const RowSummary& row, const std::string& relative_to) {
           {"direction", direction_name(row.result->direction)},
           {"gbps", to_json(row.gbps)},
           {"retransmits", to_json(row.retransmits)},
+          {"packets_per_s", to_json(row.packets_per_s)},
           {"lost_percent", to_json(row.lost_percent)},
           {"jitter_ms", to_json(row.jitter_ms)},
+          {"round_trip_us", round_trip_json(row)},
+          {"added_us", to_json(row.added_us)},
           {"congestion", row.congestion.empty() ? json(nullptr) : json(row.congestion)},
           {"cpu_percent", {{"avg", to_json(row.cpu_avg)}, {"max", to_json(row.cpu_max)}}},
           {"system_cpu_percent", row.result->runs.empty() ? json(nullptr) : json(row.system_cpu)},
@@ -121,7 +157,7 @@ json to_json(const RowSummary& row, const std::string& relative_to) {
            row.result->runs.empty() ? json(nullptr) : json(row.system_softirq)},
           {"rss_mib", {{"avg", to_json(row.rss_avg_mib)}, {"max", to_json(row.rss_max_mib)}}},
           {"ratio_to_loopback", to_json(row.ratio_to_loopback)},
-          {"relative_to", relative_to.empty() ? json(nullptr) : json(relative_to)},
+          {"relative_to", row.relative_to.empty() ? json(nullptr) : json(row.relative_to)},
           {"ratio", to_json(row.ratio)},
           {"skipped", to_json(row.result->skipped)},
           {"failed", to_json(row.result->failed)},
@@ -132,13 +168,13 @@ json to_json(const RowSummary& row, const std::string& relative_to) {
 json describe(const ScenarioResult& result) {
   json rows = json::object();
   for (const auto& row : result.scenario.rows) rows[row.name] = row.about;
-  return {{"name", result.scenario.name},
-          {"title", result.scenario.title},
-          {"file", result.scenario.path},
-          {"about", std::move(rows)},
-          {"duration_s", result.options.duration_s},
-          {"warmup_s", result.options.warmup_s},
-          {"repeat", result.options.repeat},
+  json workloads = json::object();
+  for (const auto& workload : result.scenario.workloads)
+    workloads[workload.name] = describe(workload);
+  return {{"name", result.scenario.name},       {"title", result.scenario.title},
+          {"file", result.scenario.path},       {"about", std::move(rows)},
+          {"workloads", std::move(workloads)},  {"duration_s", result.timing.duration_s},
+          {"warmup_s", result.timing.warmup_s}, {"repeat", result.timing.repeat},
           {"interrupted", result.interrupted}};
 }
 
@@ -150,10 +186,28 @@ std::vector<RowSummary> summarize_rows(const ScenarioResult& result,
   for (const auto& row : result.rows) rows.push_back(summarize_row(row));
   for (auto& row : rows) {
     row.scenario = result.scenario.name;
+    row.relative_to = relative_to;
+    if (const auto* own = result.scenario.find_row(row.result->row); relative_to.empty())
+      row.relative_to = own != nullptr && !own->relative_to.empty() ? own->relative_to
+                                                                    : result.scenario.relative_to;
     row.ratio_to_loopback = ratio(rows, row, "loopback");
-    if (!relative_to.empty()) row.ratio = ratio(rows, row, relative_to);
+    row.ratio = ratio(rows, row, row.relative_to);
+    if (row.round_trip_us)
+      row.added_us =
+          compare_runs(rows, row, row.relative_to, [](double a, double b) { return a - b; });
   }
   return rows;
+}
+
+std::string describe(const Workload& workload) {
+  const auto& iperf3 = workload.iperf3;
+  if (workload.tool == Workload::Tool::round_trip)
+    return fmt::format("round trips of UDP datagrams of {} bytes, one at a time", *iperf3.length);
+  std::string text = fmt::format("iperf3 {}", iperf3.udp ? "UDP" : "TCP " + iperf3.congestion);
+  if (iperf3.udp && iperf3.length) text += fmt::format(", datagrams of {} bytes", *iperf3.length);
+  if (iperf3.udp && iperf3.rate == "0") text += ", unpaced";
+  if (!iperf3.rate.empty() && iperf3.rate != "0") text += fmt::format(" at {}bit/s", iperf3.rate);
+  return text + fmt::format(", {} stream{}", iperf3.streams, iperf3.streams == 1 ? "" : "s");
 }
 
 std::string to_json(const Session& session, bool for_report) {
@@ -164,10 +218,8 @@ std::string to_json(const Session& session, bool for_report) {
                {"results", json::array()}};
   for (const auto& scenario : session.scenarios) {
     root["scenarios"].push_back(describe(scenario));
-    const auto relative_to =
-        session.relative_to.empty() ? scenario.scenario.relative_to : session.relative_to;
-    for (const auto& row : summarize_rows(scenario, relative_to))
-      root["results"].push_back(to_json(row, relative_to));
+    for (const auto& row : summarize_rows(scenario, session.relative_to))
+      root["results"].push_back(to_json(row));
   }
   if (for_report) {
     root["flame_graphs"] = json::array();

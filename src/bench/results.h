@@ -1,21 +1,23 @@
+// clang-format off
 /// What is reported about a row, from all its runs, and the JSON of a whole session (`warren bench
 /// --json`).
 ///
 ///     {"machine": {…},
-///      "scenarios": [{"name": "tun", "duration_s": 5, "warmup_s": 1, "repeat": 5, "interrupted":
-///      false, …}], "results": [{"scenario": "tun", "row": "pass-through", "workload": "tcp",
-///      "direction": "forward",
-///                   "gbps": {"median": …, "min": …, "max": …, "runs": […]},    payload received;
-///                   null if never measured "retransmits": {"median": …, …}, TCP; null for UDP
-///                   "lost_percent": {…}, "jitter_ms": {…},                     UDP; null for TCP
-///                   "congestion": "cubic",                                     what the sender
-///                   used "cpu_percent": {"avg": …, "max": …},                       the row's
-///                   programs, of one core "system_cpu_percent": …, "system_softirq_percent": …,
-///                   the machine, of all cores "rss_mib": {"avg": …, "max": …}, the row's programs
+///      "scenarios": [{"name": "tun", "duration_s": 5, "warmup_s": 1, "repeat": 5,
+///                     "interrupted": false, "workloads": {"tcp": "iperf3 TCP cubic, …"}, …}],
+///      "results": [{"scenario": "tun", "row": "pass-through", "workload": "tcp", "direction": "forward",
+///                   "gbps": {"median": …, "min": …, "max": …, "runs": […]},    payload received; null if never measured
+///                   "retransmits": {"median": …, …},                           TCP; null for UDP
+///                   "packets_per_s": {…}, "lost_percent": {…}, "jitter_ms": {…},   UDP; null for TCP
+///                   "round_trip_us": {"median": {…}, "p99": {…}}, "added_us": …,   round-trip; null for iperf3
+///                   "congestion": "cubic",                                     what the sender used
+///                   "cpu_percent": {"avg": …, "max": …},                       the row's programs, of one core
+///                   "system_cpu_percent": …, "system_softirq_percent": …,      the machine, of all cores
+///                   "rss_mib": {"avg": …, "max": …},                           the row's programs
 ///                   "ratio_to_loopback": …, "relative_to": "sync", "ratio": …,
 ///                   "skipped": null, "failed": null,                           or why
-///                   "commands": […], "raw": […]}]}                             raw: iperf3's own
-///                   JSON, in full
+///                   "commands": […], "raw": […]}]}                             raw: the tool's own JSON, in full
+// clang-format on
 #pragma once
 
 #include <optional>
@@ -31,7 +33,11 @@ namespace warren::bench {
 struct RowSummary {
   const RowResult* result = nullptr;
   std::string scenario;
-  Summary gbps;
+  std::string relative_to;  ///< a row, or ""
+  Summary gbps;             ///< without runs if the workload is round-trip
+  std::optional<Summary> packets_per_s;
+  std::optional<Summary> round_trip_us;  ///< of the runs' medians
+  std::optional<Summary> round_trip_p99_us;
   std::optional<Summary> retransmits;
   std::optional<Summary> lost_percent;
   std::optional<Summary> jitter_ms;
@@ -42,12 +48,17 @@ struct RowSummary {
   std::optional<double> rss_max_mib;
   double system_cpu = 0;
   double system_softirq = 0;
-  std::optional<double> ratio_to_loopback;  ///< of the medians, same workload and direction
-  std::optional<double> ratio;              ///< likewise, to the row that was named
+  /// Same workload and direction; the median over the rounds of both rows' ratio in that round. Of
+  /// rates, or of round trips.
+  std::optional<double> ratio_to_loopback;
+  std::optional<double> ratio;     ///< likewise, to `relative_to`
+  std::optional<double> added_us;  ///< likewise, the difference of the round trips
+
+  [[nodiscard]] bool measured() const { return !gbps.runs.empty() || round_trip_us.has_value(); }
 };
 
 /// One summary per row, workload and direction, in order; they point into `result`. `relative_to`
-/// is a row or "".
+/// is a row, or "" for what the scenario says.
 [[nodiscard]] std::vector<RowSummary> summarize_rows(const ScenarioResult& result,
                                                      const std::string& relative_to);
 
@@ -68,6 +79,9 @@ struct Session {
   std::vector<ScenarioResult> scenarios;
   std::vector<FlameGraph> flame_graphs;
 };
+
+/// "iperf3 TCP cubic, 1 stream".
+[[nodiscard]] std::string describe(const Workload& workload);
 
 /// The JSON above. `for_report` adds what the HTML report shows beyond it: the flame graphs.
 [[nodiscard]] std::string to_json(const Session& session, bool for_report = false);

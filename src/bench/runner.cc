@@ -81,6 +81,16 @@ Result<std::unique_ptr<Process>> start_server(Testbed& bed, const Workload& work
 
 }  // namespace
 
+const Workload& first_workload(const Scenario& scenario, const Row& row) {
+  const Workload* first = nullptr;
+  for (const auto& workload : scenario.workloads) {
+    if (!row.runs(workload)) continue;
+    if (workload.tool == Workload::Tool::iperf3) return workload;
+    if (first == nullptr) first = &workload;
+  }
+  return *first;
+}
+
 Workload workload_of(const Workload& workload, const Row& row) {
   Workload result = workload;
   if (row.client) result.client = *row.client;
@@ -89,9 +99,11 @@ Workload workload_of(const Workload& workload, const Row& row) {
   return result;
 }
 
-Result<Measurement> measure(Testbed& bed, const Workload& workload, Direction direction,
-                            const Iperf3Timing& timing, std::vector<std::string>& commands,
-                            const std::function<void()>& while_running) {
+namespace {
+
+Result<Measurement> measure_iperf3(Testbed& bed, const Workload& workload, Direction direction,
+                                   const Iperf3Timing& timing, std::vector<std::string>& commands,
+                                   const std::function<void()>& while_running) {
   for (const auto& name : {workload.client, workload.server}) {
     if (workload.iperf3.udp) break;
     auto preferred = prefer_congestion_control(bed.host(name), workload.iperf3.congestion);
@@ -131,29 +143,58 @@ Result<Measurement> measure(Testbed& bed, const Workload& workload, Direction di
   return measurement;
 }
 
-std::optional<std::string> missing_program(const Scenario& scenario, const Row& row,
-                                           const Places& places) {
-  if (row.command.empty()) return std::nullopt;
-  const auto words = forwarder_command(scenario, row, places);
-  if (!words || !find_program(words->front()).empty()) return std::nullopt;
-  return fmt::format("not installed: no program {}", words->front());
+Result<Measurement> measure_round_trip(Testbed& bed, const Workload& workload,
+                                       const Iperf3Timing& timing,
+                                       std::vector<std::string>& commands,
+                                       const std::function<void()>& while_running) {
+  auto probe = RoundTrip::open(bed.host(workload.client), bed.host(workload.server),
+                               workload.address, *workload.iperf3.length);
+  if (!probe) return tl::unexpected(probe.error());
+  commands.push_back(
+      fmt::format("{}# UDP datagrams of {} bytes to {} port {} and back, one at a time",
+                  workload.client, *workload.iperf3.length, workload.address, Iperf3::port));
+  if (while_running) while_running();
+  Monitor monitor(bed.forwarders());
+  const auto begin = Clock::now();
+  const auto end = begin + std::chrono::seconds(timing.duration_s);
+  for (monitor.sample(); Clock::now() < end; monitor.sample()) {
+    if (auto alive = check_alive(bed); !alive) return tl::unexpected(alive.error());
+    if (auto ran = probe->run(Milliseconds(sample_every_ms)); !ran)
+      return tl::unexpected(ran.error());
+  }
+  Measurement measurement;
+  measurement.round_trip = probe->result();
+  measurement.usage = monitor.usage(begin, Clock::now());
+  measurement.raw = probe->to_json();
+  if (measurement.round_trip->answered == 0) return fail("no datagram came back");
+  return measurement;
+}
+
+}  // namespace
+
+Result<Measurement> measure(Testbed& bed, const Workload& workload, Direction direction,
+                            const Iperf3Timing& timing, std::vector<std::string>& commands,
+                            const std::function<void()>& while_running) {
+  if (workload.tool == Workload::Tool::round_trip)
+    return measure_round_trip(bed, workload, timing, commands, while_running);
+  return measure_iperf3(bed, workload, direction, timing, commands, while_running);
 }
 
 namespace {
 
 class Session {
  public:
-  Session(const Scenario& scenario, const RunOptions& options, const Places& places,
+  Session(const Scenario& scenario, const Timing& timing, const Places& places,
           const std::function<void(const Progress&)>& progress)
-      : options_(options), places_(places), report_(progress) {
+      : timing_(timing), places_(places), report_(progress) {
     result_.scenario = scenario;
-    result_.options = options;
+    result_.timing = timing;
     for (std::size_t row = 0; row < scenario.rows.size(); ++row) prepare(row);
   }
 
   ScenarioResult run() {
     const auto count = result_.scenario.rows.size();
-    for (int round = 0; round < options_.repeat; ++round)
+    for (int round = 0; round < timing_.repeat; ++round)
       for (std::size_t i = 0; i < count && !result_.interrupted; ++i)
         run_row((i + static_cast<std::size_t>(round)) % count, round == 0);
     return std::move(result_);
@@ -166,19 +207,28 @@ class Session {
     const auto missing = missing_program(result_.scenario, row, places_);
     first_.push_back(result_.rows.size());
     for (const auto& workload : result_.scenario.workloads) {
+      if (!row.runs(workload)) continue;
       for (const auto direction : workload.iperf3.directions) {
         RowResult result;
         result.row = row.name;
         result.workload = workload.name;
         result.direction = direction;
-        if (missing && row.peer) result.skipped = missing;
-        if (missing && !row.peer) result.failed = missing;
+        const bool others = row.peer || row.command.empty();
+        if (missing && others) result.skipped = missing;
+        if (missing && !others) result.failed = missing;
         result_.rows.push_back(std::move(result));
       }
     }
     runnable_.push_back(!missing);
-    per_row_ = result_.rows.size() - first_.back();
-    if (!missing) progress_.total += static_cast<int>(per_row_) * options_.repeat;
+    if (!missing) progress_.total += count_of(row_index) * timing_.repeat;
+  }
+
+  // Where the results of the row end; asked while they are made, that of the last one.
+  [[nodiscard]] std::size_t end_of(std::size_t row_index) const {
+    return row_index + 1 < first_.size() ? first_[row_index + 1] : result_.rows.size();
+  }
+  [[nodiscard]] int count_of(std::size_t row_index) const {
+    return static_cast<int>(end_of(row_index) - first_[row_index]);
   }
 
   void run_row(std::size_t index, bool first_round) {
@@ -188,13 +238,14 @@ class Session {
     if (!bed) return give_up(index, first_[index], bed.error());
     std::size_t slot = first_[index];
     for (const auto& workload : result_.scenario.workloads) {
+      if (!row.runs(workload)) continue;
       for (const auto direction : workload.iperf3.directions) {
         auto& result = result_.rows[slot];
         if (first_round) result.commands = (*bed)->commands();
         std::vector<std::string> commands;
-        tell(fmt::format("{}, {}", row.name, direction_name(direction)));
+        tell(fmt::format("{}, {} {}", row.name, workload.name, direction_name(direction)));
         auto measured = measure(**bed, workload_of(workload, row), direction,
-                                {options_.duration_s, options_.warmup_s}, commands);
+                                {timing_.duration_s, timing_.warmup_s}, commands);
         if (first_round)
           result.commands.insert(result.commands.end(), commands.begin(), commands.end());
         if (!measured) return give_up(index, slot, measured.error());
@@ -212,27 +263,26 @@ class Session {
       return;
     }
     runnable_[index] = false;
-    for (std::size_t i = first_[index]; i < first_[index] + per_row_; ++i)
-      if (i >= slot) result_.rows[i].failed = error.message;
+    for (std::size_t i = slot; i < end_of(index); ++i) result_.rows[i].failed = error.message;
     const auto runs = [&](int sum, const RowResult& r) {
       return sum + static_cast<int>(r.runs.size());
     };
     const auto begin = result_.rows.begin() + static_cast<std::ptrdiff_t>(first_[index]);
-    const int done = std::accumulate(begin, begin + static_cast<std::ptrdiff_t>(per_row_), 0, runs);
-    progress_.total -= static_cast<int>(per_row_) * options_.repeat - done;
+    const int done = std::accumulate(begin, begin + count_of(index), 0, runs);
+    progress_.total -= count_of(index) * timing_.repeat - done;
   }
 
   void tell(std::string now) {
     if (!report_) return;
     const double elapsed = std::chrono::duration<double>(Clock::now() - begin_).count();
-    const double guess = options_.duration_s + options_.warmup_s + overhead_s;
+    const double guess = timing_.duration_s + timing_.warmup_s + overhead_s;
     const double each = progress_.done > 0 ? elapsed / progress_.done : guess;
     progress_.seconds_left = each * (progress_.total - progress_.done);
     progress_.now = std::move(now);
     report_(progress_);
   }
 
-  RunOptions options_;
+  Timing timing_;
   const Places& places_;
   const std::function<void(const Progress&)>& report_;
   Progress progress_;
@@ -240,15 +290,13 @@ class Session {
   ScenarioResult result_;
   std::vector<std::size_t> first_;  // index in result_.rows of a row's first result
   std::vector<bool> runnable_;
-  std::size_t per_row_ = 0;
 };
 
 }  // namespace
 
-ScenarioResult run_scenario(const Scenario& scenario, const RunOptions& options,
-                            const Places& places,
+ScenarioResult run_scenario(const Scenario& scenario, const Timing& timing, const Places& places,
                             const std::function<void(const Progress&)>& progress) {
-  return Session(scenario, options, places, progress).run();
+  return Session(scenario, timing, places, progress).run();
 }
 
 }  // namespace warren::bench

@@ -9,22 +9,18 @@
 #include <warren/result.h>
 
 #include "bench/monitor.h"
+#include "bench/round_trip.h"
 #include "bench/scenario.h"
 #include "bench/testbed.h"
 
 namespace warren::bench {
 
-struct RunOptions {
-  int duration_s = 5;
-  int warmup_s = 1;
-  int repeat = 5;
-};
-
 /// One run of one workload in one direction.
 struct Measurement {
-  Iperf3Result traffic;
+  Iperf3Result traffic;  ///< of iperf3
+  std::optional<RoundTripResult> round_trip;
   Usage usage;
-  std::string raw;  ///< iperf3's JSON
+  std::string raw;  ///< JSON: iperf3's own, or RoundTrip's
 };
 
 /// Everything about one row, workload and direction.
@@ -40,7 +36,7 @@ struct RowResult {
 
 struct ScenarioResult {
   Scenario scenario;
-  RunOptions options;
+  Timing timing;
   std::vector<RowResult> rows;  ///< in the scenario's order
   bool interrupted = false;
 };
@@ -55,13 +51,9 @@ struct Progress {
 /// `scenario` holds the rows to run. Rows are interleaved: each round runs each row once, in both
 /// directions, and begins one row later than the round before, so that neither drift nor order
 /// favours a row. A row that fails is not run again. Ctrl-C (see InterruptScope) ends it early.
-[[nodiscard]] ScenarioResult run_scenario(const Scenario& scenario, const RunOptions& options,
+[[nodiscard]] ScenarioResult run_scenario(const Scenario& scenario, const Timing& timing,
                                           const Places& places,
                                           const std::function<void(const Progress&)>& progress);
-
-/// Why the row cannot be run on this machine, or nothing.
-[[nodiscard]] std::optional<std::string> missing_program(const Scenario& scenario, const Row& row,
-                                                         const Places& places);
 
 /// Runs one workload once on a test bed that is up. `while_running` is called once, when the
 /// traffic flows.
@@ -69,6 +61,9 @@ struct Progress {
                                           Direction direction, const Iperf3Timing& timing,
                                           std::vector<std::string>& commands,
                                           const std::function<void()>& while_running = {});
+
+/// The first that the row runs with iperf3, or else the first that it runs.
+[[nodiscard]] const Workload& first_workload(const Scenario& scenario, const Row& row);
 
 /// The workload with what the row has in place of it.
 [[nodiscard]] Workload workload_of(const Workload& workload, const Row& row);

@@ -2,11 +2,14 @@
 /// scenarios/*.toml are files of this kind, and say by example how they are written.
 ///
 ///     hosts = ["left", "middle", "right"]
-///     [wire.NAME]      a link of the test bed itself: veth, veth joined by bpf_redirect_peer, or
-///     impaired [network.NAME]   a network file that `warren up` runs in a host [program.NAME]
-///     another program, with its command line, and devices of its to move to hosts [forwarder] what
-///     a row runs that has a `command`, and what --row and --peer run [workload.NAME]  the traffic
+///     tools = […]      programs of others; a row that needs one which is not installed is skipped
+///     [wire.NAME]      a link of the test bed: veth, veth joined by bpf_redirect_peer, or impaired
+///     [network.NAME]   a network file that `warren up` runs in a host
+///     [program.NAME]   another program, with its command line, and devices of its to move to hosts
+///     [forwarder]      what a row runs that has a `command`, and what --row and --peer run
+///     [workload.NAME]  the traffic
 ///     [[row]]          a line of the table: which wires, networks and programs it brings up
+///     [view.NAME]      another table, made of some rows of one workload
 #pragma once
 
 #include <cstdint>
@@ -29,7 +32,7 @@ struct Device {
   std::string host;
   std::string name;
   std::vector<IpPrefix> addresses;
-  std::vector<IpPrefix> routes;  ///< destinations reached through the device
+  std::vector<Route> routes;
   std::optional<std::uint32_t> mtu;
   std::map<ethtool::Feature, bool> offload;  ///< those not named stay as the driver has them
 };
@@ -57,16 +60,23 @@ struct Network {
 struct Program {
   std::string name;
   std::string host;
-  std::string command;  ///< {warren} and {examples} stand for the warren program and the folder of
-                        ///< the examples
+  std::string command;       ///< with placeholders, see placeholders.h
   std::vector<Device> move;  ///< devices that it makes, and where they go
+  bool ends = false;   ///< it runs to its end, and must end with status 0, before the next starts
+  std::string ready;   ///< a command of the same host; it is repeated until it succeeds
+  std::string output;  ///< of one that ends: what it printed is {OUTPUT} in later commands
 };
 
 struct Workload {
+  enum class Tool {
+    iperf3,
+    round_trip,  ///< datagrams of `iperf3.length` bytes there and back, one at a time; round_trip.h
+  };
   std::string name;
   std::string client;   ///< host
   std::string server;   ///< host
   std::string address;  ///< of the server
+  Tool tool = Tool::iperf3;
   Iperf3 iperf3;
 };
 
@@ -78,9 +88,30 @@ struct Row {
   std::vector<std::string> programs;
   std::string command;  ///< run as the scenario's forwarder; empty if there is none
   bool peer = false;  ///< somebody else's program: a row that is skipped where it is not installed
+  std::vector<std::string> workloads;            ///< those that it is measured with; empty: all
+  std::map<std::string, std::string> variables;  ///< {NAME} in the commands of its programs
+  std::string relative_to;            ///< the row that its ratio refers to; empty: the scenario's
   std::optional<std::string> client;  ///< in place of the workload's
   std::optional<std::string> server;
   std::optional<std::string> address;
+
+  [[nodiscard]] bool runs(const Workload& workload) const;
+};
+
+/// Rows of one workload, compared with one of them.
+struct View {
+  std::string name;
+  std::string title;
+  std::string workload;
+  std::string base;  ///< the row that losses are relative to
+  std::vector<std::string> rows;
+};
+
+/// How long and how often; what the command line leaves open is the scenario's to say.
+struct Timing {
+  int duration_s = 5;
+  int warmup_s = 1;
+  int repeat = 5;
 };
 
 struct Scenario {
@@ -94,12 +125,17 @@ struct Scenario {
   std::optional<Program> forwarder;  ///< its command is what is appended to a row's
   std::vector<Workload> workloads;
   std::vector<Row> rows;
+  std::vector<View> views;
+  std::map<std::string, std::string> tools;  ///< name and command line; the name, unless --peer
+  Timing timing;
   std::vector<std::string> quick;  ///< the rows of --quick
-  std::string relative_to;         ///< the row that ratios refer to, beside loopback
+  std::string relative_to;  ///< the row that ratios refer to, beside loopback, unless a row says
+                            ///< otherwise
 
   [[nodiscard]] const Row* find_row(std::string_view row) const;
-  /// Adds a row that runs `command` as the forwarder, or gives the row of that name another
-  /// command.
+  [[nodiscard]] const View* find_view(std::string_view view) const;
+  /// Says where the tool of that name is; or adds a row that runs `command` as the forwarder, or
+  /// gives the row of that name another command.
   Result<> set_row(const std::string& row, const std::string& command, bool peer);
 };
 

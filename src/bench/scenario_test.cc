@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "bench/placeholders.h"
+#include "bench/round_trip.h"
+#include "bench/runner.h"
+
 namespace warren::bench {
 namespace {
 
@@ -109,6 +113,116 @@ TEST(Scenario, TakesRowsOfTheUsersOwn) {
   EXPECT_EQ(scenario.find_row("theirs")->command, "/opt/theirs");
   EXPECT_EQ(scenario.rows.size(), 3U);
   EXPECT_FALSE(scenario.set_row("direct", "./mine", false));
+}
+
+const std::string carried = R"(hosts = ["a", "b"]
+tools = ["their-tunnel"]
+duration = 2
+warmup = 0
+repeat = 7
+
+[workload.rate]
+client = "a"
+server = "b"
+address = "10.0.2.1"
+protocol = "udp"
+rate = "0"
+length = 64
+
+[workload.time]
+tool = "round-trip"
+client = "a"
+server = "b"
+address = "10.0.2.1"
+
+[wire.cable]
+[[wire.cable.end]]
+host = "a"
+device = "eth0"
+routes = ["10.0.2.0/24 via 10.0.1.2"]
+[[wire.cable.end]]
+host = "b"
+device = "eth0"
+
+[program.key]
+host = "a"
+ends = true
+output = "key"
+command = "sh -c 'umask 077; cat /run/secret'"
+
+[program.tunnel]
+host = "b"
+command = "{tunnel} --key {key} {warren}"
+ready = "ip link show tun0"
+
+[[row]]
+name = "tunnel"
+relative-to = "plain"
+wires = ["cable"]
+programs = ["key", "tunnel"]
+variables = { tunnel = "{their-tunnel} --mtu 1400" }
+
+[[row]]
+name = "plain"
+wires = ["cable"]
+workloads = ["rate"]
+
+[view.published]
+workload = "rate"
+base = "plain"
+rows = ["plain", "tunnel"]
+)";
+
+TEST(Scenario, ReadsWhatStandsAroundTheTraffic) {
+  const auto scenario = parse_scenario(carried, "carried.toml");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  EXPECT_EQ(scenario->timing.duration_s, 2);
+  EXPECT_EQ(scenario->timing.warmup_s, 0);
+  EXPECT_EQ(scenario->timing.repeat, 7);
+  EXPECT_EQ(scenario->wires[0].ends[0].routes.at(0).via->to_string(), "10.0.1.2");
+  const auto& key = scenario->programs[0];
+  EXPECT_TRUE(key.ends);
+  EXPECT_EQ(key.output, "key");
+  EXPECT_EQ(scenario->programs[1].ready, "ip link show tun0");
+  const auto& rate = scenario->workloads[0];
+  const auto& time = scenario->workloads[1];
+  EXPECT_EQ(time.tool, Workload::Tool::round_trip);
+  EXPECT_EQ(time.iperf3.length, RoundTrip::default_length);
+  const auto* tunnel = scenario->find_row("tunnel");
+  const auto* plain = scenario->find_row("plain");
+  EXPECT_EQ(tunnel->relative_to, "plain");
+  EXPECT_TRUE(tunnel->runs(time));
+  EXPECT_TRUE(plain->runs(rate));
+  EXPECT_FALSE(plain->runs(time));
+  EXPECT_EQ(&first_workload(*scenario, *tunnel), &rate);
+  ASSERT_NE(scenario->find_view("published"), nullptr);
+  EXPECT_EQ(scenario->find_view("published")->rows.size(), 2U);
+}
+
+TEST(Scenario, RefusesAnOutputThatNeverComes) {
+  EXPECT_THAT(error_of(replaced(carried, "ends = true\n", "")), HasSubstr("ends = true"));
+  EXPECT_THAT(error_of(replaced(carried, "relative-to = \"plain\"", "relative-to = \"plai\"")),
+              HasSubstr("\"plain\""));
+  EXPECT_THAT(error_of(replaced(carried, "workloads = [\"rate\"]", "workloads = [\"rat\"]")),
+              HasSubstr("\"rate\""));
+  EXPECT_THAT(error_of(replaced(carried, "base = \"plain\"", "base = \"plai\"")),
+              HasSubstr("\"plain\""));
+}
+
+TEST(Scenario, KnowsWhereToolsAre) {
+  auto scenario = *parse_scenario(carried, "carried.toml");
+  const Places places{"/usr/bin/warren", "/examples", "/scenarios"};
+  const auto row = *scenario.find_row("tunnel");
+  EXPECT_EQ(missing_program(scenario, row, places), "not installed: no program their-tunnel");
+  EXPECT_EQ(missing_program(scenario, *scenario.find_row("plain"), places), std::nullopt);
+  ASSERT_TRUE(scenario.set_row("their-tunnel", "/bin/sh -e", true));
+  EXPECT_EQ(missing_program(scenario, row, places), std::nullopt);
+  const auto& command = scenario.programs[1].command;
+  const Outputs outputs = {{"key", "two words"}};
+  const auto words = expand_command(command, scenario, row, places, outputs);
+  ASSERT_TRUE(words) << words.error().message;
+  EXPECT_THAT(*words, testing::ElementsAre("/bin/sh", "-e", "--mtu", "1400", "--key", "two words",
+                                           "/usr/bin/warren"));
 }
 
 }  // namespace

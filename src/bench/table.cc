@@ -27,27 +27,59 @@ std::string pair(std::optional<double> a, std::optional<double> b, int digits) {
 // Small rates need more digits to be compared.
 int digits_of(double gbps) { return gbps < 1 ? 3 : gbps < 10 ? 2 : 1; }
 
-std::string spread(const Summary& summary) {
-  const int digits = digits_of(summary.median);
+std::string spread(const Summary& summary, int digits) {
   return fmt::format("[{:.{}f}–{:.{}f}]", summary.min, digits, summary.max, digits);
 }
 
-// The optional columns.
+// What a workload's table shows.
 struct Columns {
   bool loopback = false;
-  std::string relative_to;
+  bool ratio = false;
+  std::string relative_to;  // where all rows are compared with the same one
   bool udp = false;
+  bool round_trip = false;
 };
 
+Columns columns_of(const std::vector<RowSummary>& rows, const Workload& workload) {
+  Columns columns;
+  columns.round_trip = workload.tool == Workload::Tool::round_trip;
+  columns.udp = workload.iperf3.udp && !columns.round_trip;
+  bool same = true;
+  for (const auto& row : rows) {
+    if (row.result->workload != workload.name || row.relative_to.empty()) continue;
+    same = same && (!columns.ratio || row.relative_to == columns.relative_to);
+    columns.ratio = true;
+    columns.relative_to = row.relative_to;
+  }
+  for (const auto& row : rows)
+    columns.loopback =
+        columns.loopback || (row.result->workload == workload.name && row.ratio_to_loopback);
+  if (!same) columns.relative_to.clear();
+  return columns;
+}
+
 Cells headings(const Columns& columns) {
-  const auto& relative_to = columns.relative_to;
-  Cells cells = {"row", "direction", "Gbit/s", "[min–max]"};
+  Cells cells = {"row", "direction", columns.round_trip ? "µs" : "Gbit/s", "[min–max]"};
+  if (columns.round_trip) cells.emplace_back("p99 µs");
+  if (columns.udp) cells.emplace_back("kpkt/s");
   if (columns.loopback) cells.emplace_back("×loopback");
-  if (!relative_to.empty()) cells.push_back("×" + relative_to);
-  cells.push_back(columns.udp ? "lost %" : "retransmits");
+  if (columns.ratio && columns.round_trip) cells.emplace_back("added µs");
+  if (columns.ratio)
+    cells.push_back("×" + (columns.relative_to.empty() ? "row" : columns.relative_to));
+  if (!columns.round_trip) cells.push_back(columns.udp ? "lost %" : "retransmits");
   for (const auto* heading : {"CPU avg / max %", "system % (softirq)", "RSS avg / max MiB"})
     cells.emplace_back(heading);
   return cells;
+}
+
+// "0.953 udp+nat" where the heading does not name the row.
+std::string ratio_cell(const RowSummary& row, const Columns& columns) {
+  if (!row.ratio) return "-";
+  return number(row.ratio, 3) + (columns.relative_to.empty() ? " " + row.relative_to : "");
+}
+
+std::string per_thousand(const std::optional<Summary>& summary) {
+  return summary ? number(summary->median / 1000, 0) : "-";
 }
 
 // What happened, and the program's last words.
@@ -61,30 +93,28 @@ Line line_of(const RowSummary& row, const Columns& columns) {
   Line line;
   line.cells = {row.result->row, std::string(direction_name(row.result->direction))};
   line.failed = row.result->failed.has_value();
-  if (row.gbps.runs.empty()) {
+  if (!row.measured()) {
     line.note = line.failed ? "FAILED: " + in_one_line(*row.result->failed) : "not measured";
     return line;
   }
   auto& cells = line.cells;
-  cells.push_back(number(row.gbps.median, digits_of(row.gbps.median)));
-  cells.push_back(spread(row.gbps));
+  const auto& main = columns.round_trip ? *row.round_trip_us : row.gbps;
+  const int digits = columns.round_trip ? 2 : digits_of(main.median);
+  cells.push_back(number(main.median, digits));
+  cells.push_back(spread(main, digits));
+  if (columns.round_trip) cells.push_back(number(row.round_trip_p99_us->median, 1));
+  if (columns.udp) cells.push_back(per_thousand(row.packets_per_s));
   if (columns.loopback) cells.push_back(number(row.ratio_to_loopback, 3));
-  if (!columns.relative_to.empty()) cells.push_back(number(row.ratio, 3));
+  if (columns.ratio && columns.round_trip) cells.push_back(number(row.added_us, 2));
+  if (columns.ratio) cells.push_back(ratio_cell(row, columns));
   if (row.lost_percent)
     cells.push_back(number(row.lost_percent->median, 2));
-  else
+  else if (!columns.round_trip)
     cells.push_back(row.retransmits ? number(row.retransmits->median, 0) : "-");
   cells.push_back(pair(row.cpu_avg, row.cpu_max, 0));
   cells.push_back(fmt::format("{:.0f} ({:.0f})", row.system_cpu, row.system_softirq));
   cells.push_back(pair(row.rss_avg_mib, row.rss_max_mib, 1));
   return line;
-}
-
-// Columns on a terminal; of UTF-8, only the first byte of a character counts.
-std::size_t width_of(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  }));
 }
 
 std::string padded(const std::string& text, std::size_t width, bool left) {
@@ -104,21 +134,16 @@ std::string render_line(const Cells& cells, const std::vector<std::size_t>& widt
   return text;
 }
 
-std::string describe(const ScenarioResult& result, const Workload& workload) {
-  const auto& iperf3 = workload.iperf3;
-  std::string text = fmt::format("iperf3 {}", iperf3.udp ? "UDP" : "TCP " + iperf3.congestion);
-  if (!iperf3.rate.empty()) text += fmt::format(" at {}bit/s", iperf3.rate);
-  text += fmt::format(", {} stream{}", iperf3.streams, iperf3.streams == 1 ? "" : "s");
-  return text +
+std::string describe_all(const ScenarioResult& result, const Workload& workload) {
+  const auto& timing = result.timing;
+  return describe(workload) +
          fmt::format(", {} s after {} s of warm-up, {} round{} over all rows; median [min–max]",
-                     result.options.duration_s, result.options.warmup_s, result.options.repeat,
-                     result.options.repeat == 1 ? "" : "s");
+                     timing.duration_s, timing.warmup_s, timing.repeat,
+                     timing.repeat == 1 ? "" : "s");
 }
 
-std::vector<Line> lines_of(const std::vector<RowSummary>& rows, const Workload& workload,
-                           const std::string& relative_to) {
-  Columns columns{false, relative_to, workload.iperf3.udp};
-  for (const auto& row : rows) columns.loopback = columns.loopback || row.ratio_to_loopback;
+std::vector<Line> lines_of(const std::vector<RowSummary>& rows, const Workload& workload) {
+  const auto columns = columns_of(rows, workload);
   std::vector<Line> lines = {{headings(columns), {}, false}};
   for (const auto& row : rows) {
     if (row.result->workload != workload.name || row.result->skipped) continue;
@@ -169,13 +194,23 @@ std::string skipped_rows(const std::vector<RowSummary>& rows, const Workload& wo
 
 }  // namespace
 
+std::size_t width_of(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
+}
+
 std::string render_table(const ScenarioResult& result, const std::vector<RowSummary>& rows,
-                         const std::string& relative_to, const TableStyle& style) {
+                         const TableStyle& style) {
   auto text =
       paint(fmt::format("{}: {}", result.scenario.name, result.scenario.title), "1", style.colour);
   for (const auto& workload : result.scenario.workloads) {
-    text += fmt::format("\n{}: {}\n\n", workload.name, describe(result, workload));
-    text += render_lines(lines_of(rows, workload, relative_to), style.colour);
+    const auto of_workload = [&](const RowSummary& row) {
+      return row.result->workload == workload.name;
+    };
+    if (std::none_of(rows.begin(), rows.end(), of_workload)) continue;
+    text += fmt::format("\n{}: {}\n\n", workload.name, describe_all(result, workload));
+    text += render_lines(lines_of(rows, workload), style.colour);
     text += skipped_rows(rows, workload);
   }
   return text + "\n";

@@ -18,16 +18,7 @@ namespace warren::bench {
 
 namespace {
 
-template <class Items>
-const auto& named(const Items& items, const std::string& name) {
-  return *std::find_if(items.begin(), items.end(),
-                       [&](const auto& item) { return item.name == name; });
-}
-
-void replace_all(std::string& text, std::string_view from, const std::string& to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
-}
+constexpr Milliseconds setup_patience{60000};  // for a program that sets something up and ends
 
 // The socket on which a program says READY=1, as systemd does it: sd_notify(3).
 class ReadySocket {
@@ -96,36 +87,9 @@ class Idleness {
 
 }  // namespace
 
-Places find_places() {
-  std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  const auto folder = program.parent_path();
-  Places places;
-  places.warren = program;
-  const auto libexec = folder.parent_path() / "libexec" / "warren";
-  places.examples = std::filesystem::is_directory(libexec, error) ? libexec : folder / "examples";
-  places.scenarios = folder.parent_path() / "share" / "warren" / "scenarios";
-  return places;
-}
-
-Result<std::vector<std::string>> expand_command(const std::string& command, const Places& places) {
-  auto words = split_words(command);
-  if (!words) return words;
-  for (auto& word : *words) {
-    replace_all(word, "{warren}", places.warren);
-    replace_all(word, "{examples}", places.examples);
-  }
-  return words;
-}
-
-Result<std::vector<std::string>> forwarder_command(const Scenario& scenario, const Row& row,
-                                                   const Places& places) {
-  return expand_command(row.command + " " + scenario.forwarder->command, places);
-}
-
 Result<std::unique_ptr<Testbed>> Testbed::build(const Scenario& scenario, const Row& row,
                                                 const Places& places) {
-  std::unique_ptr<Testbed> bed(new Testbed(scenario, places));
+  std::unique_ptr<Testbed> bed(new Testbed(scenario, row, places));
   if (auto done = bed->make_hosts(); !done) return tl::unexpected(done.error());
   for (const auto& name : row.wires)
     if (auto done = bed->make_wire(named(scenario.wires, name)); !done)
@@ -135,7 +99,7 @@ Result<std::unique_ptr<Testbed>> Testbed::build(const Scenario& scenario, const 
       return fail_in(fmt::format("network {}", name), done.error());
   for (const auto& name : row.programs) {
     const auto& program = named(scenario.programs, name);
-    const auto words = expand_command(program.command, places);
+    const auto words = expand_command(program.command, scenario, row, places, bed->outputs_);
     if (!words) return fail_in(fmt::format("program {}", name), words.error());
     if (auto done = bed->run_program(program, *words); !done)
       return fail_in(fmt::format("program {}", name), done.error());
@@ -199,34 +163,74 @@ Result<> Testbed::run_network(const Network& network) {
   });
 }
 
-// The program has made its devices and is done with setting them up when they are there and it
-// sleeps.
 Result<> Testbed::run_program(const Program& program, const std::vector<std::string>& words) {
   auto process = start(program.host, {words, {}});
   if (!process) return tl::unexpected(process.error());
-  const auto& home = *hosts_.at(program.host);
-  auto socket = netlink::Socket::open(home.netns());
-  if (!socket) return tl::unexpected(socket.error());
-  Idleness idleness((*process)->pid());
-  std::string devices;
-  for (const auto& device : program.move) devices += (devices.empty() ? "" : " and ") + device.name;
-  auto made =
-      wait_until(fmt::format("{} of {}", devices.empty() ? "the start" : "making " + devices,
-                             (*process)->name()),
-                 [&]() -> Result<bool> {
-                   if (auto alive = check(); !alive) return tl::unexpected(alive.error());
-                   for (const auto& device : program.move)
-                     if (!socket->index(device.name)) return false;
-                   return idleness.idle();
-                 });
-  if (!made) return made;
+  auto done = program.ends ? await_end(program, **process) : await_devices(program, **process);
+  if (done && !program.ready.empty()) done = await_ready(program);
+  if (!done) return done;
   for (const auto& device : program.move) {
     const auto& target = *hosts_.at(device.host);
-    if (device.host != program.host)
-      if (auto done = socket->move_link(device.name, target.netns()); !done) return done;
-    if (auto done = set_up_device(device, target); !done) return done;
+    if (device.host != program.host) {
+      auto socket = netlink::Socket::open(hosts_.at(program.host)->netns());
+      if (!socket) return tl::unexpected(socket.error());
+      if (auto moved = socket->move_link(device.name, target.netns()); !moved) return moved;
+    }
+    if (auto set_up = set_up_device(device, target); !set_up) return set_up;
   }
   return check();
+}
+
+Result<> Testbed::await_end(const Program& program, Process& process) {
+  auto ended = wait_until(
+      fmt::format("the end of {}", process.name()),
+      [&]() -> Result<bool> { return !process.running(); }, setup_patience);
+  if (!ended) return ended;
+  if (!process.succeeded()) return fail(process.obituary());
+  if (!program.output.empty()) {
+    auto& output = outputs_[program.output] = process.output();
+    while (!output.empty() && output.back() == '\n') output.pop_back();
+  }
+  processes_.pop_back();
+  return {};
+}
+
+Result<> Testbed::await_ready(const Program& program) {
+  const auto words = expand_command(program.ready, scenario_, row_, places_, outputs_);
+  if (!words) return tl::unexpected(words.error());
+  commands_.push_back(fmt::format("{}# until {}", program.host, join_words(*words)));
+  std::unique_ptr<Process> question;
+  const auto ready =
+      wait_until(fmt::format("success of `{}`", program.ready), [&]() -> Result<bool> {
+        if (auto alive = check(); !alive) return tl::unexpected(alive.error());
+        if (question && question->running()) return false;
+        if (question && question->succeeded()) return true;
+        auto asked = Process::start({*words, {}}, hosts_.at(program.host).get());
+        if (!asked) return tl::unexpected(asked.error());
+        question = std::move(*asked);
+        return false;
+      });
+  if (!ready && question && !interrupted())
+    return fail(fmt::format("{}; {}", ready.error().message, question->obituary()));
+  return ready;
+}
+
+// The program has made its devices and is done with setting them up when they are there and it
+// sleeps.
+Result<> Testbed::await_devices(const Program& program, Process& process) {
+  auto socket = netlink::Socket::open(hosts_.at(program.host)->netns());
+  if (!socket) return tl::unexpected(socket.error());
+  Idleness idleness(process.pid());
+  std::string devices;
+  for (const auto& device : program.move) devices += (devices.empty() ? "" : " and ") + device.name;
+  return wait_until(
+      fmt::format("{} of {}", devices.empty() ? "the start" : "making " + devices, process.name()),
+      [&]() -> Result<bool> {
+        if (auto alive = check(); !alive) return tl::unexpected(alive.error());
+        for (const auto& device : program.move)
+          if (!socket->index(device.name)) return false;
+        return !program.ready.empty() || idleness.idle();
+      });
 }
 
 std::vector<pid_t> Testbed::forwarders() const {

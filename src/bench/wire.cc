@@ -96,8 +96,8 @@ Result<> set_up_device(const Device& device, const Host& host) {
   for (const auto& address : device.addresses)
     if (auto done = socket->add_address(device.name, address); !done) return done;
   if (auto done = socket->set_up(device.name, true); !done) return done;
-  for (const auto& destination : device.routes)
-    if (auto done = socket->add_route(device.name, Route{destination, {}, {}}); !done) return done;
+  for (const auto& route : device.routes)
+    if (auto done = socket->add_route(device.name, route); !done) return done;
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "bench/runner.h"
 #include "bench/scenario.h"
 #include "bench/table.h"
+#include "bench/view.h"
 #include "bench/wait.h"
 #include "cli/commands.h"
 #include "config/suggest.h"
@@ -41,9 +43,10 @@ struct Options {
   std::string relative_to;
   std::string out = "warren-report";
   std::string json;
-  int duration = 5;
-  int warmup = 1;
-  int repeat = 5;
+  std::string view;
+  std::optional<int> duration;
+  std::optional<int> warmup;
+  std::optional<int> repeat;
   bool quick = false;
   bool list = false;
   bool flamegraph = false;
@@ -78,7 +81,8 @@ Result<> add_rows(Scenario& scenario, const std::vector<std::string>& definition
     const auto name = definition.substr(0, equals);
     if (auto done = scenario.set_row(name, definition.substr(equals + 1), peer); !done) return done;
     // Whoever names a row wants to see it, also in a quick run.
-    if (!scenario.quick.empty()) scenario.quick.push_back(name);
+    if (!scenario.quick.empty() && scenario.find_row(name) != nullptr)
+      scenario.quick.push_back(name);
   }
   return {};
 }
@@ -96,6 +100,33 @@ Result<> keep_rows(Scenario& scenario, const std::vector<std::string>& names) {
   return {};
 }
 
+// What a view shows is all that is measured for it, unless rows are named.
+Result<> keep_view(Scenario& scenario, const std::string& name, std::vector<std::string>& only) {
+  const auto* view = scenario.find_view(name);
+  if (view == nullptr) {
+    std::vector<std::string> known;
+    for (const auto& each : scenario.views) known.push_back(each.name);
+    return fail(
+        fmt::format("{} has no view \"{}\"{}", scenario.path, name, config::suggest(name, known)));
+  }
+  if (only.empty()) only = view->rows;
+  std::erase_if(scenario.workloads,
+                [&](const Workload& workload) { return workload.name != view->workload; });
+  return {};
+}
+
+void set_timing(Timing& timing, const Options& options) {
+  constexpr Timing quick{2, 1, 3};
+  if (options.quick) {
+    timing.duration_s = std::min(timing.duration_s, quick.duration_s);
+    timing.warmup_s = std::min(timing.warmup_s, quick.warmup_s);
+    timing.repeat = std::min(timing.repeat, quick.repeat);
+  }
+  timing.duration_s = options.duration.value_or(timing.duration_s);
+  timing.warmup_s = options.warmup.value_or(timing.warmup_s);
+  timing.repeat = options.repeat.value_or(timing.repeat);
+}
+
 Result<Scenario> prepare(const std::string& name, const Options& options, const Places& places) {
   auto scenario = find_scenario(name, places);
   if (!scenario) return scenario;
@@ -108,8 +139,12 @@ Result<Scenario> prepare(const std::string& name, const Options& options, const 
         fmt::format("--relative-to: {} has no row \"{}\"", scenario->path, options.relative_to));
   auto only = options.only;
   if (only.empty() && options.quick) only = scenario->quick;
+  if (!options.view.empty())
+    if (auto done = keep_view(*scenario, options.view, only); !done)
+      return tl::unexpected(done.error());
   if (!only.empty())
     if (auto done = keep_rows(*scenario, only); !done) return tl::unexpected(done.error());
+  set_timing(scenario->timing, options);
   return scenario;
 }
 
@@ -197,35 +232,35 @@ Outcome summarize(const std::vector<ScenarioResult>& scenarios) {
   return outcome;
 }
 
-void print_tables(const Session& session, std::FILE* to) {
+void print_tables(const Session& session, const std::string& view, std::FILE* to) {
   const TableStyle style{::isatty(::fileno(to)) != 0 && std::getenv("NO_COLOR") == nullptr};
   for (const auto& scenario : session.scenarios) {
-    const auto relative_to =
-        session.relative_to.empty() ? scenario.scenario.relative_to : session.relative_to;
-    fmt::print(to, "{}",
-               render_table(scenario, summarize_rows(scenario, relative_to), relative_to, style));
+    const auto rows = summarize_rows(scenario, session.relative_to);
+    fmt::print(to, "{}", render_table(scenario, rows, style));
+    if (const auto* chosen = scenario.scenario.find_view(view))
+      fmt::print(to, "{}\n", render_view(*chosen, rows));
   }
 }
 
-struct Outputs {
+struct OutputFiles {
   std::string report;
   std::vector<std::string> json;
 };
 
-Outputs outputs_of(const Options& options) {
-  Outputs outputs{options.out + "/report.html", {options.out + "/results.json"}};
+OutputFiles outputs_of(const Options& options) {
+  OutputFiles outputs{options.out + "/report.html", {options.out + "/results.json"}};
   if (!options.json.empty()) outputs.json.push_back(options.json);
   return outputs;
 }
 
-Result<> check_outputs(const Outputs& outputs) {
+Result<> check_outputs(const OutputFiles& outputs) {
   if (auto done = check_writable(outputs.report); !done) return done;
   for (const auto& file : outputs.json)
     if (auto done = check_writable(file); !done) return done;
   return {};
 }
 
-bool write_outputs(const Session& session, const Outputs& outputs) {
+bool write_outputs(const Session& session, const OutputFiles& outputs) {
   bool written = true;
   const auto write = [&](const std::string& file, const std::string& text) {
     const auto done = write_output(file, text);
@@ -238,9 +273,9 @@ bool write_outputs(const Session& session, const Outputs& outputs) {
   return written;
 }
 
-int finish(const Session& session, const Options& options, const Outputs& outputs) {
+int finish(const Session& session, const Options& options, const OutputFiles& outputs) {
   std::FILE* const to = options.json == "-" ? stderr : stdout;
-  print_tables(session, to);
+  print_tables(session, options.view, to);
   const auto outcome = summarize(session.scenarios);
   for (const auto& failure : outcome.failures) log::error("{}", failure);
   std::fflush(to);
@@ -301,10 +336,9 @@ int run(const Options& options) {
   session.command = own_command_line();
   session.relative_to = options.relative_to;
   const InterruptScope interrupts;
-  const RunOptions run_options{options.duration, options.warmup, options.repeat};
   for (const auto& scenario : scenarios) {
     if (interrupted()) break;
-    session.scenarios.push_back(run_scenario(scenario, run_options, places, show_progress));
+    session.scenarios.push_back(run_scenario(scenario, scenario.timing, places, show_progress));
     end_progress();
     if (options.flamegraph) take_flame_graphs(session, places);
   }
@@ -320,17 +354,20 @@ void add_bench(CLI::App& app, Chosen& chosen) {
                       "names of scenarios, or files (default: tun)");
   command->add_flag("--list", options->list,
                     "show the scenarios and their rows, and which programs are missing");
-  command->add_flag("--quick", options->quick, "few rows, 2 s a run, 3 rounds: about two minutes");
+  command->add_flag("--quick", options->quick, "few rows, short runs, 3 rounds: minutes");
   command->add_option("--only", options->only, "run these rows only: ROW,ROW,…")->delimiter(',');
-  auto* duration = command->add_option("--duration", options->duration, "seconds measured per run")
-                       ->check(CLI::Range(1, 3600))
-                       ->capture_default_str();
-  command->add_option("--warmup", options->warmup, "seconds before that, not counted")
-      ->check(CLI::Range(0, 60))
-      ->capture_default_str();
-  auto* repeat = command->add_option("--repeat", options->repeat, "rounds over all rows")
-                     ->check(CLI::Range(1, 1000))
-                     ->capture_default_str();
+  command
+      ->add_option("--duration", options->duration,
+                   "seconds measured per run (default: the scenario's, or 5)")
+      ->check(CLI::Range(1, 3600));
+  command
+      ->add_option("--warmup", options->warmup,
+                   "seconds before that, not counted (default: the scenario's, or 1)")
+      ->check(CLI::Range(0, 60));
+  command
+      ->add_option("--repeat", options->repeat,
+                   "rounds over all rows (default: the scenario's, or 5)")
+      ->check(CLI::Range(1, 1000));
   command
       ->add_option("--row", options->rows,
                    "add a row: NAME=COMMAND, run as the scenario's forwarder")
@@ -339,6 +376,8 @@ void add_bench(CLI::App& app, Chosen& chosen) {
       ->allow_extra_args(false);
   command->add_option("--relative-to", options->relative_to,
                       "show each row's ratio to this row too");
+  command->add_option("--view", options->view,
+                      "measure and print one of the scenario's other tables: seed-000 of icmp");
   command->add_option("--out", options->out, "folder for report.html and results.json")
       ->capture_default_str();
   command->add_option("--json", options->json, "write the results to this file too; - is stdout");
@@ -349,11 +388,10 @@ void add_bench(CLI::App& app, Chosen& chosen) {
       "  warren bench tun --quick\n"
       "  warren bench tun --only loopback,veth,up --repeat 10 --relative-to veth\n"
       "  warren bench tun --row 'mine=./forwarder --threads 2' --only loopback,mine\n"
+      "  warren bench icmp --view seed-000 --peer udp2raw=/opt/udp2raw/udp2raw\n"
       "  warren bench my-network.toml --json -\n");
-  command->callback([options, duration, repeat, &chosen] {
+  command->callback([options, &chosen] {
     if (options->scenarios.empty()) options->scenarios = {"tun"};
-    if (options->quick && duration->count() == 0) options->duration = 2;
-    if (options->quick && repeat->count() == 0) options->repeat = 3;
     chosen = [options] { return run(*options); };
   });
 }
