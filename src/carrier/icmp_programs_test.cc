@@ -53,22 +53,23 @@ TEST_P(IcmpProgramsTest, CarriesAndRestoresEveryLength) {
     const auto spec = udp_packet(ipv6, size);
     const auto request = programs_->carry(build(spec));
     ASSERT_EQ(request.verdict, go_on);
-    EXPECT_EQ(request.bytes, expected_message(spec, request.bytes, false, spec.source_port));
+    EXPECT_EQ(hex(request.bytes),
+              hex(expected_message(spec, request.bytes, false, spec.source_port)));
     EXPECT_EQ(icmp_error_of(spec, request.bytes), 0);
     EXPECT_EQ(tag_of(spec, request.bytes), tag);
 
     const auto restored = programs_->restore(request.bytes);
     EXPECT_EQ(restored.verdict, go_on);
-    EXPECT_EQ(restored.bytes, build(spec));
+    EXPECT_EQ(hex(restored.bytes), hex(build(spec)));
 
     // `servers` would send the answer as a request: a host that is both is another test.
     const auto answer = answer_to(spec);
     const auto reply = programs_->carry(build(answer));
     ASSERT_EQ(reply.verdict, go_on);
-    EXPECT_EQ(reply.bytes, expected_message(answer, reply.bytes, true, spec.source_port));
+    EXPECT_EQ(hex(reply.bytes), hex(expected_message(answer, reply.bytes, true, spec.source_port)));
     EXPECT_EQ(icmp_error_of(answer, reply.bytes), 0);
     EXPECT_EQ(tag_of(answer, reply.bytes), tag);
-    EXPECT_EQ(programs_->restore(reply.bytes).bytes, build(answer));
+    EXPECT_EQ(hex(programs_->restore(reply.bytes).bytes), hex(build(answer)));
   }
 }
 

@@ -125,6 +125,16 @@ class Programs {
   }
   Outcome restore_xdp(const Bytes& packet) { return run(skeleton_->progs.restore_xdp, packet); }
 
+  /// At BPF_TC_INGRESS or BPF_TC_EGRESS of a device of the calling thread's namespace.
+  static void attach(bpf_program* program, int ifindex, bpf_tc_attach_point where) {
+    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = where);
+    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = bpf_program__fd(program));
+    const int made = bpf_tc_hook_create(&hook);
+    ASSERT_TRUE(made == 0 || made == -EEXIST) << std::strerror(-made);
+    const int attached = bpf_tc_attach(&hook, &options);
+    ASSERT_EQ(attached, 0) << std::strerror(-attached);
+  }
+
   template <class Key, class Value>
   static void update(bpf_map* map, const Key& key, const Value& value) {
     EXPECT_EQ(bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY), 0)
@@ -153,6 +163,17 @@ inline void set_word(Bytes& packet, std::size_t at, std::uint32_t value) {
 inline Bytes part(const Bytes& packet, std::size_t from, std::size_t to) {
   return {packet.begin() + static_cast<std::ptrdiff_t>(from),
           packet.begin() + static_cast<std::ptrdiff_t>(to)};
+}
+
+/// For comparisons whose failure can be read.
+inline std::string hex(const Bytes& packet) {
+  std::string out;
+  for (const auto byte : packet) {
+    constexpr char digits[] = "0123456789abcdef";
+    const auto value = std::to_integer<unsigned>(byte);
+    out += {digits[value >> 4], digits[value & 15]};
+  }
+  return out;
 }
 
 /// What ICMP's checksum counts before the message: nothing, or the pseudo-header of IPv6.
