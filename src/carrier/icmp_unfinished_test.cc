@@ -49,7 +49,7 @@ SuperPacket unfinished(const PacketSpec& spec) {
 /// Sends and receives frames with their offload header, on one device.
 class FrameSocket {
  public:
-  void open(int ifindex) {
+  void open(std::uint32_t ifindex) {
     fd_ = Fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, wire::network(std::uint16_t{ETH_P_ALL})));
     ASSERT_TRUE(fd_) << std::strerror(errno);
     const int on = 1;
@@ -57,7 +57,7 @@ class FrameSocket {
     sockaddr_ll address{};
     address.sll_family = AF_PACKET;
     address.sll_protocol = wire::network(std::uint16_t{ETH_P_ALL});
-    address.sll_ifindex = ifindex;
+    address.sll_ifindex = static_cast<int>(ifindex);
     ASSERT_EQ(::bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   }
   void send(SuperPacket packet) const {
@@ -85,33 +85,21 @@ class FrameSocket {
   Fd fd_;
 };
 
-class IcmpUnfinishedTest : public ::testing::Test {
+class IcmpUnfinishedTest : public ProgramsTest {
  protected:
-  void SetUp() override {
-    std::string why;
-    if (::geteuid() == 0) {
-      auto scope = NetnsScope::enter(create_netns()->get());
-      ASSERT_TRUE(scope) << scope.error().message;
-      scope_.emplace(std::move(*scope));
-    }
-    programs_ = Programs::load(why);
-    if (!programs_) GTEST_SKIP() << why;
-    add_device(loopback, 14, false);
-  }
-
   netlink::Socket links() {
     auto socket = netlink::Socket::open();
     EXPECT_TRUE(socket) << socket.error().message;
     return std::move(*socket);
   }
-  int up(const char* name) {
+  std::uint32_t up(const char* name) {
     auto socket = links();
     EXPECT_TRUE(socket.set_no_ipv6_address(name));
     EXPECT_TRUE(socket.set_up(name, true));
-    return *socket.index(name);
+    return static_cast<std::uint32_t>(*socket.index(name));
   }
   /// The ends of a new Ethernet.
-  std::pair<int, int> ethernet(const char* name, const char* peer) {
+  std::pair<std::uint32_t, std::uint32_t> ethernet(const char* name, const char* peer) {
     netlink::VethConfig config;
     config.name = name;
     config.peer_name = peer;
@@ -119,30 +107,6 @@ class IcmpUnfinishedTest : public ::testing::Test {
     EXPECT_TRUE(made) << made.error().message;
     return {up(name), up(peer)};
   }
-
-  template <class Index>
-  void add_device(Index ifindex, std::uint8_t link_header, bool software) {
-    icmp_device device{};
-    device.mtu = 1500;
-    device.link_header = link_header;
-    device.software = software;
-    programs_->add_device(static_cast<std::uint32_t>(ifindex), device);
-  }
-
-  static PacketSpec udp_packet(bool ipv6, std::size_t payload_size) {
-    wire::testing::Random random(payload_size);
-    PacketSpec spec;
-    spec.medium = Medium::ethernet;
-    spec.ipv6 = ipv6;
-    spec.tcp = false;
-    spec.source_port = 40123;
-    spec.destination_port = 51820;
-    spec.payload = wire::testing::random_bytes(random, payload_size);
-    return spec;
-  }
-
-  std::optional<NetnsScope> scope_;
-  std::optional<Programs> programs_;
 };
 
 TEST_F(IcmpUnfinishedTest, IsBalancedByTheKernelOrFinishedByTheProgram) {

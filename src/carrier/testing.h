@@ -126,8 +126,8 @@ class Programs {
   Outcome restore_xdp(const Bytes& packet) { return run(skeleton_->progs.restore_xdp, packet); }
 
   /// At BPF_TC_INGRESS or BPF_TC_EGRESS of a device of the calling thread's namespace.
-  static void attach(bpf_program* program, int ifindex, bpf_tc_attach_point where) {
-    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = where);
+  static void attach(bpf_program* program, std::uint32_t ifindex, bpf_tc_attach_point where) {
+    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = static_cast<int>(ifindex), .attach_point = where);
     LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = bpf_program__fd(program));
     const int made = bpf_tc_hook_create(&hook);
     ASSERT_TRUE(made == 0 || made == -EEXIST) << std::strerror(-made);
@@ -233,5 +233,82 @@ inline Bytes expected_message(const PacketSpec& spec, const Bytes& packet, bool 
   set_word(out, l4 + 6, word(packet, l4 + 6));
   return out;
 }
+
+/// A datagram of a client at host 1, port 40123, to the server at host 2, port 51820.
+inline PacketSpec udp_packet(bool ipv6, std::size_t payload_size = 100) {
+  wire::testing::Random random(payload_size);
+  PacketSpec spec;
+  spec.medium = Medium::ethernet;
+  spec.ipv6 = ipv6;
+  spec.tcp = false;
+  spec.source_port = 40123;
+  spec.destination_port = 51820;
+  spec.payload = wire::testing::random_bytes(random, payload_size);
+  return spec;
+}
+/// The first message of a WireGuard handshake.
+inline PacketSpec initiation(bool ipv6) {
+  auto spec = udp_packet(ipv6, 148);
+  const std::byte start[] = {std::byte{1}, std::byte{0}, std::byte{0}, std::byte{0}};
+  std::copy(std::begin(start), std::end(start), spec.payload.begin());
+  return spec;
+}
+inline PacketSpec answer_to(PacketSpec spec) {
+  std::swap(spec.source_port, spec.destination_port);
+  std::swap(spec.source_host, spec.destination_host);
+  return spec;
+}
+
+/// What NAT does to a message on its way out: another source, another identifier, and a checksum
+/// that is repaired by the difference (RFC 3022, section 4.2; RFC 1624).
+inline Bytes translate(const PacketSpec& before, const PacketSpec& after, const Bytes& message,
+                       std::uint16_t identifier) {
+  const auto was = static_cast<std::uint16_t>(word(message, before.l4() + 4));
+  auto out = expected_message(
+      after, message,
+      (word(message, before.l4()) >> 8) % 128 == 1 || word(message, before.l4()) >> 8 == 0,
+      identifier);
+  Bytes change;  // checksum' = ~(~checksum + ~old + new)
+  wire::testing::put(change, static_cast<std::uint16_t>(~word(message, before.l4() + 2)), 2);
+  wire::testing::put(change, static_cast<std::uint16_t>(~was), 2);
+  wire::testing::put(change, identifier, 2);
+  if (before.ipv6) {
+    auto old = wire::testing::address(before, before.source_host);
+    put(old, wire::testing::address(before, before.destination_host));
+    for (auto& byte : old) byte = ~byte;
+    put(change, old);
+    put(change, wire::testing::address(after, after.source_host));
+    put(change, wire::testing::address(after, after.destination_host));
+  }
+  set_word(out, after.l4() + 2, wire::testing::obvious_checksum(change));
+  return out;
+}
+
+/// A namespace of its own, in which the programs are loaded and carry on the loopback device, which
+/// is where bpf_prog_test_run puts packets.
+class ProgramsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() == 0) {
+      auto scope = NetnsScope::enter(create_netns()->get());
+      ASSERT_TRUE(scope) << scope.error().message;
+      scope_.emplace(std::move(*scope));
+    }
+    std::string why;
+    programs_ = Programs::load(why);
+    if (!programs_) GTEST_SKIP() << "kernel programs are not tested: " << why;
+    add_device(loopback, 14, false);
+  }
+  void add_device(std::uint32_t ifindex, std::uint8_t link_header, bool software) {
+    icmp_device device{};
+    device.mtu = 1500;
+    device.link_header = link_header;
+    device.software = software;
+    programs_->add_device(ifindex, device);
+  }
+
+  std::optional<NetnsScope> scope_;
+  std::optional<Programs> programs_;
+};
 
 }  // namespace warren::carrier::testing

@@ -8,6 +8,7 @@
 //
 // tc programs end with TC_ACT_UNSPEC, so that other people's filters still run.
 
+#include "icmp_errors.h"
 #include "icmp_in.h"
 #include "icmp_maps.h"
 #include "icmp_out.h"
@@ -62,7 +63,8 @@ int carry(struct __sk_buff* context) {
   if (owner == NOBODY) return TC_ACT_UNSPEC;
   if (packet.fragment) {
     remember_fragment(&packet);
-    return drop(ICMP_DROP_FRAGMENT);
+    count_reason(ICMP_DROP_FRAGMENT);
+    return answer_too_big(context, &packet, device->mtu);
   }
   if (owner == HAS_NO_SESSION) return drop(ICMP_DROP_NO_SESSION);
   if (context->gso_size) return detour(context, device);
@@ -92,6 +94,9 @@ int restore(struct __sk_buff* context) {
   } message = {};
   __u32 size = packet.l4_length < sizeof(message) ? sizeof(message.echo) : sizeof(message);
   if (bpf_skb_load_bytes(context, packet.l4, &message, size)) return TC_ACT_UNSPEC;
+
+  if (is_error(&packet, message.echo.type))
+    return restore_quoted(context, &packet, message.echo.checksum);
 
   __u64 addresses = sum_addresses(&packet);
   struct udphdr udp = {.len = bpf_htons(packet.l4_length)};
