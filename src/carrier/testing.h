@@ -90,6 +90,29 @@ class Programs {
     return user;
   }
 
+  [[nodiscard]] icmp_counts server_counts(const PacketSpec& spec) {
+    icmp_server server{};
+    const icmp_server_key key{address_of(spec, spec.destination_host),
+                              wire::network(spec.destination_port), 0};
+    EXPECT_TRUE(lookup(skeleton_->maps.servers, key, server));
+    return server.counts;
+  }
+  [[nodiscard]] icmp_counts user_counts(std::uint16_t tag, std::uint8_t profile = 0) {
+    icmp_user user{};
+    EXPECT_TRUE(lookup(skeleton_->maps.users, icmp_user_key{tag, profile, 0}, user));
+    return user.counts;
+  }
+  /// The session of the client that sent `spec`.
+  [[nodiscard]] std::optional<icmp_session> session(const PacketSpec& spec) {
+    icmp_session session{};
+    if (!lookup(skeleton_->maps.sessions, session_key(spec), session)) return std::nullopt;
+    return session;
+  }
+  static icmp_session_key session_key(const PacketSpec& spec) {
+    return {address_of(spec, spec.source_host), wire::network(spec.source_port),
+            wire::network(spec.destination_port)};
+  }
+
   [[nodiscard]] std::uint64_t count(icmp_reason reason) {
     std::vector<std::uint64_t> per_cpu(static_cast<std::size_t>(libbpf_num_possible_cpus()));
     const std::uint32_t key = reason;
