@@ -11,10 +11,12 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <array>
 #include <fstream>
 
 #include <warren/tun.h>
 
+#include "carrier/icmp_codec.h"
 #include "carrier/testing.h"
 #include "linux/netlink.h"
 #include "offload/testing.h"
@@ -134,6 +136,251 @@ TEST_F(IcmpUnfinishedTest, IsBalancedByTheKernelOrFinishedByTheProgram) {
         EXPECT_EQ(tag_of(spec, message), tag);
         EXPECT_EQ(hex(programs_->restore(message).bytes), hex(build(spec)));
       }
+    }
+  }
+}
+
+TEST_F(IcmpUnfinishedTest, IsFinishedForTutu) {
+  const auto [near, far] = ethernet("near", "far");
+  programs_->attach(programs_->skeleton().progs.carry, near, BPF_TC_EGRESS);
+  add_device(near, 14, false);
+  FrameSocket in;
+  FrameSocket out;
+  in.open(near);
+  out.open(far);
+  for (const bool ipv6 : {false, true}) {
+    programs_->add_server(udp_packet(ipv6, 0), 7, ICMP_PROFILE_TUTU);
+    for (const std::size_t size : {0, 1, 100, 1452}) {
+      const auto spec = udp_packet(ipv6, size);
+      in.send(unfinished(spec));
+      const auto sent = out.receive();
+      ASSERT_TRUE(sent);
+      EXPECT_FALSE(sent->offload.checksum_pending());
+      auto expected = build(spec);
+      ASSERT_EQ(
+          carry_packet(std::span(expected).subspan(14), IcmpDirection::request, {7, Profile::tutu}),
+          CodecStatus::done);
+      EXPECT_EQ(hex(sent->bytes), hex(expected));
+    }
+  }
+}
+
+/// A tunnel over the carrier: not our checksum is unfinished, but that of a packet within.
+TEST_F(IcmpUnfinishedTest, AnInnerChecksumMayBeUnfinished) {
+  const auto [near, far] = ethernet("near", "far");
+  programs_->attach(programs_->skeleton().progs.carry, near, BPF_TC_EGRESS);
+  FrameSocket in;
+  FrameSocket out;
+  in.open(near);
+  out.open(far);
+  for (const bool ipv6 : {false, true}) {
+    programs_->add_server(udp_packet(ipv6, 0), tag);
+    for (const bool software : {false, true}) {
+      for (const bool checksum : {false, true}) {
+        add_device(near, 14, software);
+        auto spec = udp_packet(ipv6, 333);
+        SuperPacket packet{build(spec), {}, Medium::ethernet};
+        packet.offload.flags = OffloadHeader::needs_checksum;
+        packet.offload.checksum_start = static_cast<std::uint16_t>(spec.l4() + 8 + 50);
+        packet.offload.checksum_offset = 16;
+        // The outer checksum is that of the datagram as it will be.
+        const auto whole = finished(packet);
+        spec.payload = part(whole, spec.l4() + 8, whole.size());
+        const auto check = checksum ? word(build(spec), spec.l4() + 6) : 0;
+        set_word(packet.bytes, spec.l4() + 6, check);
+        in.send(packet);
+        const auto sent = out.receive();
+        ASSERT_TRUE(sent);
+        EXPECT_EQ(sent->offload, packet.offload);
+        const auto message = finished(*sent);
+        EXPECT_EQ(hex(message), hex(expected_message(spec, message, false, spec.source_port)));
+        EXPECT_EQ(icmp_error_of(spec, message), 0);
+        EXPECT_EQ(tag_of(spec, message), tag);
+      }
+    }
+  }
+}
+
+/// A super-packet goes through a device that takes none: `macvlan` over an own pair.
+TEST_F(IcmpUnfinishedTest, ASuperPacketIsSegmentedOnADetour) {
+  const auto [near, far] = ethernet("near", "far");
+  const auto [exit, end] = ethernet("exit", "end");
+  netlink::MacvlanConfig config;
+  config.name = "detour";
+  config.lower = "exit";
+  config.gso_max_segments = 1;
+  config.gso_max_size = 1500;
+  ASSERT_TRUE(links().create_macvlan(config));
+  const auto detour = up("detour");
+  programs_->attach(programs_->skeleton().progs.carry, near, BPF_TC_EGRESS);
+  programs_->attach(programs_->skeleton().progs.carry, exit, BPF_TC_EGRESS);
+  FrameSocket in;
+  FrameSocket out;
+  in.open(near);
+  out.open(far);
+  for (const bool ipv6 : {false, true}) {
+    programs_->add_server(udp_packet(ipv6, 0), tag);
+    for (const std::uint8_t software : std::array<std::uint8_t, 2>{0, 1}) {
+      programs_->add_device(near, {detour, 0, 1500, 14, software, {}});
+      programs_->add_device(exit, {0, near, 1500, 14, software, {}});
+      const auto spec = udp_packet(ipv6, 30000);
+      in.send(make_super_packet(spec, 1400, true));
+      for (const auto& segment : offload::obvious_segments(spec, 1400)) {
+        const auto sent = out.receive();
+        ASSERT_TRUE(sent);
+        const auto message = finished(*sent);
+        EXPECT_EQ(hex(message), hex(expected_message(segment, message, false, spec.source_port)));
+        EXPECT_EQ(icmp_error_of(segment, message), 0);
+        EXPECT_EQ(tag_of(segment, message), tag);
+      }
+    }
+  }
+  EXPECT_EQ(programs_->count(ICMP_DROP_NO_DETOUR), 0U);
+}
+
+/// The kernel forwards between two tunnels, and hands over what is unfinished as it is.
+class IcmpForwardingTest : public IcmpUnfinishedTest {
+ protected:
+  void SetUp() override {
+    IcmpUnfinishedTest::SetUp();
+    if (IsSkipped()) return;
+    wide_ = open("wide", "10.1.0.1/16", "fd00:0:0:1::1:1/112");
+    narrow_ = open("narrow", "10.2.0.1/16", "fd00:0:0:1::2:1/112");
+    ASSERT_TRUE(wide_ && narrow_);
+    std::ofstream("/proc/sys/net/ipv4/ip_forward") << 1;
+    std::ofstream("/proc/sys/net/ipv6/conf/all/forwarding") << 1;
+  }
+  static std::unique_ptr<Tun> open(const char* name, const char* ipv4, const char* ipv6) {
+    TunConfig config;
+    config.name = name;
+    config.addresses = {*IpPrefix::parse(ipv4), *IpPrefix::parse(ipv6)};
+    config.mtu = 1500;
+    config.tx_queue_length = 1000;
+    config.offload = true;
+    auto tun = Tun::open(config);
+    EXPECT_TRUE(tun) << tun.error().message;
+    return tun ? std::make_unique<Tun>(std::move(*tun)) : nullptr;
+  }
+  std::uint32_t index(const char* name) { return static_cast<std::uint32_t>(*links().index(name)); }
+  static PacketSpec forwarded(bool ipv6, std::size_t size) {
+    auto spec = udp_packet(ipv6, size);
+    spec.medium = Medium::ip;
+    spec.source_host = 0x10009;
+    spec.destination_host = 0x20009;
+    return spec;
+  }
+  void send(SuperPacket packet) const {
+    const iovec pieces[] = {{&packet.offload, sizeof packet.offload},
+                            {packet.bytes.data(), packet.bytes.size()}};
+    ASSERT_GT(::writev(wide_->fd(), pieces, 2), 0) << std::strerror(errno);
+  }
+  /// The next packet to the host behind `narrow`; nothing after a while without one.
+  [[nodiscard]] std::optional<SuperPacket> receive() const {
+    for (;;) {
+      SuperPacket out;
+      out.bytes.resize(70000);
+      const iovec pieces[] = {{&out.offload, sizeof out.offload},
+                              {out.bytes.data(), out.bytes.size()}};
+      pollfd ready{narrow_->fd(), POLLIN, 0};
+      if (::poll(&ready, 1, 5000) != 1) return std::nullopt;
+      const auto size = ::readv(narrow_->fd(), pieces, 2);
+      if (size < 30) return std::nullopt;
+      out.bytes.resize(static_cast<std::size_t>(size) - sizeof out.offload);
+      const bool ipv6 = out.bytes[0] == std::byte{0x60};
+      const std::size_t end = ipv6 ? 40 : 20;
+      if (word(out.bytes, end - 4) == (ipv6 ? 2U : 0x0a02U) && word(out.bytes, end - 2) == 9)
+        return out;
+    }
+  }
+
+  std::unique_ptr<Tun> wide_;
+  std::unique_ptr<Tun> narrow_;
+};
+
+TEST_F(IcmpForwardingTest, CarriesWhatItForwardsOnADeviceWithoutLinkHeader) {
+  programs_->attach(programs_->skeleton().progs.carry, index("narrow"), BPF_TC_EGRESS);
+  for (const bool ipv6 : {false, true}) {
+    programs_->add_server(forwarded(ipv6, 0), tag);
+    for (const bool software : {false, true}) {
+      add_device(index("narrow"), 0, software);
+      for (std::size_t size = 0; size <= 1452; size += size < 40 ? 1 : 353) {
+        SCOPED_TRACE(::testing::Message() << ipv6 << software << " " << size);
+        auto spec = forwarded(ipv6, size);
+        send(unfinished(spec));
+        const auto sent = receive();
+        --spec.ttl;
+        ASSERT_TRUE(sent);
+        EXPECT_EQ(sent->offload.checksum_pending(), !software);
+        const auto message = finished(*sent);
+        EXPECT_EQ(hex(message), hex(expected_message(spec, message, false, spec.source_port)));
+        EXPECT_EQ(icmp_error_of(spec, message), 0);
+        EXPECT_EQ(tag_of(spec, message), tag);
+      }
+    }
+  }
+}
+
+TEST_F(IcmpForwardingTest, ASuperPacketIsSegmentedOnADetour) {
+  const auto [exit, end] = ethernet("exit", "end");
+  netlink::MacvlanConfig config;
+  config.name = "detour";
+  config.lower = "exit";
+  config.gso_max_segments = 1;
+  config.gso_max_size = 1500;
+  ASSERT_TRUE(links().create_macvlan(config));
+  const auto detour = up("detour");
+  const auto narrow = index("narrow");
+  programs_->attach(programs_->skeleton().progs.carry, narrow, BPF_TC_EGRESS);
+  programs_->attach(programs_->skeleton().progs.carry, exit, BPF_TC_EGRESS);
+  programs_->add_device(narrow, {detour, 0, 1500, 0, 0, {}});
+  programs_->add_device(exit, {0, narrow, 1500, 14, 0, {}});
+  for (const bool ipv6 : {false, true}) {
+    auto spec = forwarded(ipv6, 30000);
+    programs_->add_server(spec, tag);
+    send(make_super_packet(spec, 1400, true));
+    --spec.ttl;
+    for (const auto& segment : offload::obvious_segments(spec, 1400)) {
+      const auto sent = receive();
+      ASSERT_TRUE(sent) << programs_->count(ICMP_DROP_NO_DETOUR);
+      const auto message = finished(*sent);
+      EXPECT_EQ(hex(message), hex(expected_message(segment, message, false, spec.source_port)));
+      EXPECT_EQ(icmp_error_of(segment, message), 0);
+      EXPECT_EQ(tag_of(segment, message), tag);
+    }
+  }
+}
+
+TEST_F(IcmpForwardingTest, AnUnfinishedMessageBecomesUnfinishedUdp) {
+  programs_->attach(programs_->skeleton().progs.restore, index("wide"), BPF_TC_INGRESS);
+  programs_->add_user(tag, 51820);
+  add_device(index("wide"), 0, false);
+  for (const bool ipv6 : {false, true}) {
+    for (std::size_t size = 0; size <= 1452; size += size < 40 ? 1 : 353) {
+      SCOPED_TRACE(::testing::Message() << ipv6 << " " << size);
+      auto spec = forwarded(ipv6, size);
+      // As another kernel on this host balances it: only the pseudo-header is in the sequence.
+      auto message = unfinished(spec);
+      auto whole = build(spec);
+      ASSERT_EQ(carry_packet(whole, IcmpDirection::request, {tag}), CodecStatus::done);
+      message.bytes = whole;
+      const auto pseudo_header = icmp_pseudo_header(spec, whole.size() - spec.l4());
+      set_word(message.bytes, spec.l4() + 6,
+               static_cast<std::uint16_t>(~wire::testing::obvious_checksum(pseudo_header)));
+      ASSERT_EQ(hex(finished(message)), hex(whole));
+      send(message);
+      const auto received = receive();
+      --spec.ttl;
+      ASSERT_TRUE(received);
+      EXPECT_TRUE(received->offload.checksum_pending());
+      EXPECT_EQ(hex(received->bytes), hex(unfinished(spec).bytes));
+      EXPECT_EQ(hex(finished(*received)), hex(build(spec)));
+      // And finished, as everybody else sends it.
+      message.offload = {};
+      message.bytes = whole;
+      send(message);
+      const auto complete = receive();
+      ASSERT_TRUE(complete);
+      EXPECT_EQ(hex(complete->bytes), hex(build(spec)));
     }
   }
 }
