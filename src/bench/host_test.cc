@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "bench/proc_file.h"
 #include "bench/process.h"
 #include "bench/round_trip.h"
 #include "bench/wait.h"
@@ -45,8 +46,7 @@ class HostTest : public testing::Test {
 };
 
 std::string state_of(pid_t pid) {
-  std::ifstream in(fmt::format("/proc/{}/stat", pid));
-  const std::string stat{std::istreambuf_iterator<char>(in), {}};
+  const auto stat = read_proc_file(fmt::format("/proc/{}/stat", pid));
   const auto end = stat.rfind(") ");
   return end == std::string::npos ? "gone" : stat.substr(end + 2, 1);
 }

@@ -5,21 +5,16 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 #include <span>
 #include <string>
+
+#include "bench/proc_file.h"
 
 namespace warren::bench {
 
 namespace {
 
 constexpr auto max_window = std::chrono::milliseconds(500);
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 std::vector<std::uint64_t> numbers(std::string_view text) {
   std::vector<std::uint64_t> result;
@@ -46,7 +41,8 @@ std::vector<std::uint64_t> numbers(std::string_view text) {
 
 void add_descendants(std::vector<pid_t>& pids) {
   for (std::size_t i = 0; i < pids.size(); ++i) {
-    for (const auto child : numbers(read_file(fmt::format("/proc/{0}/task/{0}/children", pids[i]))))
+    for (const auto child :
+         numbers(read_proc_file(fmt::format("/proc/{0}/task/{0}/children", pids[i]))))
       pids.push_back(static_cast<pid_t>(child));
   }
 }
@@ -85,12 +81,12 @@ void Monitor::sample() {
   auto pids = programs_;
   add_descendants(pids);
   for (const pid_t pid : pids) {
-    if (const auto usage = parse_process_stat(read_file(fmt::format("/proc/{}/stat", pid)))) {
+    if (const auto usage = parse_process_stat(read_proc_file(fmt::format("/proc/{}/stat", pid)))) {
       sample.programs.ticks += usage->ticks;
       sample.programs.rss_pages += usage->rss_pages;
     }
   }
-  if (const auto ticks = parse_system_stat(read_file("/proc/stat"))) sample.system = *ticks;
+  if (const auto ticks = parse_system_stat(read_proc_file("/proc/stat"))) sample.system = *ticks;
   samples_.push_back(sample);
 }
 

@@ -9,8 +9,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
+#include "bench/proc_file.h"
 #include "bench/wait.h"
 #include "linux/netlink.h"
 
@@ -66,12 +66,10 @@ class Idleness {
     std::error_code error;
     bool asleep = true;
     for (const auto& thread : std::filesystem::directory_iterator(folder_, error)) {
-      std::ifstream in(thread.path() / "stat");
-      const std::string stat{std::istreambuf_iterator<char>(in), {}};
+      const auto stat = read_proc_file(thread.path() / "stat");
       const auto state = stat.rfind(") ");
       asleep = asleep && state != std::string::npos && stat[state + 2] == 'S';
-      std::ifstream times(thread.path() / "schedstat");
-      snapshot += std::string{std::istreambuf_iterator<char>(times), {}};
+      snapshot += read_proc_file(thread.path() / "schedstat");
     }
     still_ = asleep && snapshot == last_ ? still_ + 1 : 0;
     last_ = std::move(snapshot);
