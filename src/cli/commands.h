@@ -23,5 +23,6 @@ void add_reload(CLI::App& app, Chosen& chosen);
 void add_down(CLI::App& app, Chosen& chosen);
 void add_doctor(CLI::App& app, Chosen& chosen);
 void add_bench(CLI::App& app, Chosen& chosen);
+void add_icmp(CLI::App& app, Chosen& chosen);
 
 }  // namespace warren::cli

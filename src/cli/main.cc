@@ -20,8 +20,10 @@ int parse(CLI::App& app, int argc, char** argv) {
     app.exit(success);
     return -1;
   } catch (const CLI::ParseError& error) {
-    const auto chosen = app.get_subcommands();
-    const std::string command = chosen.empty() ? "warren" : "warren " + chosen.front()->get_name();
+    std::string command = "warren";
+    for (auto chosen = app.get_subcommands(); !chosen.empty();
+         chosen = chosen.front()->get_subcommands())
+      command += " " + chosen.front()->get_name();
     std::fprintf(stderr, "%s: %s\nTry `%s --help`.\n", command.c_str(), error.what(),
                  command.c_str());
     return Exit::usage;
@@ -39,6 +41,7 @@ int main(int argc, char** argv) {
       "Examples:\n"
       "  warren doctor            what this machine offers and lacks\n"
       "  warren up home.toml      run a network; `warren status`, `warren reload`, `warren down`\n"
+      "  warren icmp connect ...  carry UDP inside ICMP; `warren icmp --help`\n"
       "  warren bench tun         measure ways of forwarding side by side\n"
       "\n`warren COMMAND --help` shows the options of a command and examples.\n");
   warren::cli::Chosen chosen;
@@ -48,6 +51,7 @@ int main(int argc, char** argv) {
   warren::cli::add_down(app, chosen);
   warren::cli::add_doctor(app, chosen);
   warren::cli::add_bench(app, chosen);
+  warren::cli::add_icmp(app, chosen);
 
   if (const int status = parse(app, argc, argv); status != Exit::success)
     return status < 0 ? Exit::success : status;

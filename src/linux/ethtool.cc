@@ -160,4 +160,19 @@ Result<> set(std::string_view name, Feature feature, bool on) {
   return {};
 }
 
+Result<Driver> driver(std::string_view name) {
+  auto device = Device::open(name);
+  if (!device) return tl::unexpected(device.error());
+  ethtool_drvinfo info{};
+  info.cmd = ETHTOOL_GDRVINFO;
+  if (const auto done = device->call(&info); !done) {
+    if (done.error().code == EOPNOTSUPP) return Driver{};
+    return tl::unexpected(done.error());
+  }
+  const auto text = [](const auto& field) {
+    return std::string(field, ::strnlen(field, sizeof field));
+  };
+  return Driver{text(info.driver), text(info.bus_info)};
+}
+
 }  // namespace warren::ethtool

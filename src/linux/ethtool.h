@@ -29,4 +29,13 @@ Result<> set(std::string_view device, Feature feature, bool on);
 /// on.
 [[nodiscard]] Result<std::map<std::string, bool>> features(std::string_view device);
 
+struct Driver {
+  std::string name;  ///< "veth", "tun", "virtio_net", "e1000e"
+  std::string bus;   ///< where the hardware sits, such as "0000:00:03.0"; devices without hardware
+                     ///< have none, but for the words "tun" and "tap"
+};
+
+/// Devices that do not tell have an empty name.
+[[nodiscard]] Result<Driver> driver(std::string_view device);
+
 }  // namespace warren::ethtool

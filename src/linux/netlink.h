@@ -103,6 +103,8 @@ class Socket {
   [[nodiscard]] Result<RouteTo> route_to(const IpAddress& destination);
   /// The links of the IPv4 and IPv6 default routes of the main table, each once.
   [[nodiscard]] Result<std::vector<int>> default_route_devices();
+  /// How many traffic control filters hang on `parent` (TC_H_MAKE…) of a link.
+  [[nodiscard]] Result<std::size_t> count_filters(int index, std::uint32_t parent);
 
  private:
   explicit Socket(Fd fd) : fd_(std::move(fd)) {}

@@ -204,4 +204,15 @@ Result<> Socket::set_no_ipv6_address(std::string_view name) {
   return change_link(name, fmt::format("keep IPv6 addresses from {}", name), message);
 }
 
+Result<std::size_t> Socket::count_filters(int index, std::uint32_t parent) {
+  tcmsg body{};
+  body.tcm_ifindex = index;
+  body.tcm_parent = parent;
+  Message message(RTM_GETTFILTER, NLM_F_DUMP, body);
+  std::size_t filters = 0;
+  auto done = request(message, [&](const nlmsghdr*) { ++filters; });
+  if (!done) return fail_in(fmt::format("list the filters of device {}", index), done.error());
+  return filters;
+}
+
 }  // namespace warren::netlink

@@ -1,0 +1,155 @@
+#include "carrier/bpf_pins.h"
+
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "carrier/bpf_link.h"
+#include "core/log.h"
+#include "linux/mounts.h"
+
+namespace warren::carrier {
+
+namespace {
+
+constexpr const char* bpffs = "/sys/fs/bpf";
+
+Result<std::uint64_t> read_netns_cookie() {
+  const Fd socket{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+  if (!socket) return fail_errno("open a socket");
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) != 0)
+    return fail_errno("ask which network namespace this is (it needs kernel 5.14)");
+  return cookie;
+}
+
+// Empty where it is not mounted and nothing should change.
+Result<std::string> find_bpffs(BpfPins::Access access) {
+  const auto mounts = Mounts::of_machine();
+  if (const auto found = mounts.find("bpf", bpffs)) return *found;
+  if (access == BpfPins::Access::read) return std::string{};
+  if (auto mounted = mounts.mount("bpf", bpffs); !mounted)
+    return fail(fmt::format("{}; what runs in the kernel is kept there. Run as root; in a "
+                            "container, mount it from outside",
+                            mounted.error().message),
+                mounted.error().code);
+  if (const auto found = mounts.find("bpf", bpffs)) return *found;
+  return fail(fmt::format("{} was mounted, and is not there", bpffs), ENOENT);
+}
+
+std::vector<std::string> list(const std::string& directory) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error))
+    names.push_back(entry.path().filename());
+  std::ranges::sort(names);
+  return names;
+}
+
+// Links to devices that are gone say so; a directory of which nothing else is left is of a network
+// namespace that is gone.
+bool is_stale(const std::string& directory) {
+  bool any = false;
+  for (const auto& name : list(directory)) {
+    if (!name.starts_with("link-")) continue;
+    const Fd link(::bpf_obj_get(fmt::format("{}/{}", directory, name).c_str()));
+    const auto info = link ? read_link(link.get()) : fail_errno(name);
+    if (!info || !info->of_device) continue;
+    if (info->ifindex != 0) return false;
+    any = true;
+  }
+  return any;
+}
+
+}  // namespace
+
+BpfPins::BpfPins(Fd lock, std::string carrier_directory, std::uint64_t cookie)
+    : lock_(std::move(lock)),
+      carrier_directory_(std::move(carrier_directory)),
+      directory_(fmt::format("{}/net-{}", carrier_directory_, cookie)),
+      cookie_(cookie) {}
+
+Result<BpfPins> BpfPins::open(std::string_view carrier, Access access) {
+  const auto cookie = read_netns_cookie();
+  if (!cookie) return tl::unexpected(cookie.error());
+  const auto root = find_bpffs(access);
+  if (!root) return tl::unexpected(root.error());
+  if (root->empty()) return BpfPins(Fd{}, fmt::format("{}/warren/{}", bpffs, carrier), *cookie);
+  Fd lock(::open(root->c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock) return fail_errno(fmt::format("open {} (run as root)", *root));
+  const int kind = access == Access::change ? LOCK_EX : LOCK_SH;
+  while (::flock(lock.get(), kind) != 0)
+    if (errno != EINTR) return fail_errno(fmt::format("lock {}", *root));
+  BpfPins pins(std::move(lock), fmt::format("{}/warren/{}", *root, carrier), *cookie);
+  if (access == Access::change) pins.remove_stale();
+  return pins;
+}
+
+void BpfPins::remove_stale() const {
+  for (const auto& name : list(carrier_directory_)) {
+    const auto directory = fmt::format("{}/{}", carrier_directory_, name);
+    if (directory == directory_ || !is_stale(directory)) continue;
+    std::error_code error;
+    std::filesystem::remove_all(directory, error);
+    log::debug("removed {}, of a network namespace that is gone", directory);
+  }
+}
+
+std::vector<std::string> BpfPins::names(std::string_view prefix) const {
+  auto names = list(directory_);
+  std::erase_if(names, [&](const std::string& name) { return !name.starts_with(prefix); });
+  return names;
+}
+
+Result<Fd> BpfPins::get(const std::string& name) const {
+  const auto path = fmt::format("{}/{}", directory_, name);
+  Fd fd(::bpf_obj_get(path.c_str()));
+  if (!fd && errno != ENOENT) return fail_errno(fmt::format("open {}", path));
+  return fd;
+}
+
+Result<> BpfPins::pin(const std::string& name, int fd) {
+  std::error_code error;
+  std::filesystem::create_directories(directory_, error);
+  if (error) return fail_errno(fmt::format("make {}", directory_), error.value());
+  // What is pinned there configures the network: nobody but root looks into it.
+  ::chmod(directory_.c_str(), 0700);
+  const auto path = fmt::format("{}/{}", directory_, name);
+  if (::bpf_obj_pin(fd, path.c_str()) != 0) return fail_errno(fmt::format("pin {}", path));
+  return {};
+}
+
+Result<> BpfPins::replace(const std::string& name, int fd) {
+  const auto path = fmt::format("{}/{}", directory_, name);
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    return fail_errno(fmt::format("remove {}", path));
+  return pin(name, fd);
+}
+
+Result<> BpfPins::remove(const std::string& name) {
+  const auto path = fmt::format("{}/{}", directory_, name);
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    return fail_errno(fmt::format("remove {}", path));
+  return {};
+}
+
+Result<> BpfPins::remove_all() {
+  for (const auto& name : names(""))
+    if (auto removed = remove(name); !removed) return removed;
+  std::error_code error;
+  // Upwards as far as nothing else is in there.
+  if (std::filesystem::remove(directory_, error) &&
+      std::filesystem::remove(carrier_directory_, error))
+    std::filesystem::remove(std::filesystem::path(carrier_directory_).parent_path(), error);
+  return {};
+}
+
+}  // namespace warren::carrier

@@ -1,0 +1,35 @@
+/// The way that packets take which cannot be rewritten as they are: UDP super-packets, and in
+/// software mode those whose checksum is unfinished.
+///
+///     eth0 egress: carry ──redirect──▶ wc3 (macvlan) ──▶ wc3a egress: carry ──redirect──▶ eth0
+///                                       │                 │
+///                                       │                 '- each packet is finished: it is rewritten
+///                                       '- takes no super-packets and no unfinished checksums, so the
+///                                          kernel segments and completes while it sends through it
+///
+/// All of it happens in one call, without a queue. wc3a is one end of a veth pair of our own (wc3b
+/// is the other, and never gets a packet); the number is the index of the real device, so that the
+/// detour of a device is found again by its name.
+#pragma once
+
+#include <string>
+
+#include <warren/result.h>
+
+#include "linux/netlink.h"
+
+namespace warren::carrier {
+
+struct Detour {
+  int entrance = 0;  ///< index of the macvlan
+  int exit = 0;      ///< index of the veth end at whose egress the packets are rewritten
+
+  /// The detour of device `ifindex`; makes what is missing of it, and nothing stays of what fails.
+  [[nodiscard]] static Result<Detour> make(netlink::Socket& socket, int ifindex);
+  /// No error where there is none.
+  static Result<> remove(netlink::Socket& socket, int ifindex);
+  /// Of the macvlan: "wc3".
+  [[nodiscard]] static std::string name(int ifindex);
+};
+
+}  // namespace warren::carrier

@@ -1,0 +1,354 @@
+#include "carrier/icmp_carrier.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/if_arp.h>
+#include <sys/random.h>
+
+#include <algorithm>
+
+#include "carrier/bpf_link.h"
+#include "carrier/detour.h"
+#include "carrier/icmp_convert.h"
+#include "core/log.h"
+#include "linux/mounts.h"
+
+namespace warren::carrier {
+
+namespace {
+
+std::string pins_name() { return fmt::format("icmp-v{}", ICMP_ABI_VERSION); }
+
+// Bytes before the IP header on devices of this type, where we know them.
+std::optional<std::uint8_t> link_header_of(std::uint16_t type) {
+  switch (type) {
+    case ARPHRD_ETHER:
+    case ARPHRD_LOOPBACK:
+      return 14;
+    case ARPHRD_NONE:  // tun, wireguard
+    case ARPHRD_RAWIP:
+    case ARPHRD_PPP:
+      return 0;
+    default:
+      return std::nullopt;
+  }
+}
+
+tl::unexpected<Error> full(const char* what, std::uint32_t capacity, const Error& error) {
+  if (error.code != E2BIG) return tl::unexpected(error);
+  return fail(fmt::format("the table of {} is full ({}); remove some with `warren icmp remove`",
+                          what, capacity),
+              E2BIG);
+}
+
+}  // namespace
+
+std::string IcmpServer::endpoint() const { return Endpoint{address.to_string(), port}.to_string(); }
+
+Result<IcmpCarrier> IcmpCarrier::open() {
+  auto pins = BpfPins::open(pins_name(), BpfPins::Access::change);
+  if (!pins) return tl::unexpected(pins.error());
+  auto socket = netlink::Socket::open();
+  if (!socket) return tl::unexpected(socket.error());
+  const bool fresh = !pins->exist();
+  auto programs = load_icmp_programs(*pins);
+  auto maps = programs ? IcmpMaps::open(*pins) : tl::unexpected(programs.error());
+  if (!maps || !*maps) {
+    if (fresh)
+      if (auto removed = pins->remove_all(); !removed) log::error("{}", removed.error().message);
+    if (!maps) return tl::unexpected(maps.error());
+    return fail(fmt::format("{}: maps are missing; remove the directory, and start again",
+                            pins->directory()),
+                ENOENT);
+  }
+  IcmpCarrier carrier(std::move(*pins), std::move(*socket), std::move(**maps));
+  carrier.programs_ = std::move(*programs);
+  carrier.changes_ = true;
+  if (auto guarded = carrier.guard(); !guarded) return tl::unexpected(guarded.error());
+  return carrier;
+}
+
+Result<std::optional<IcmpCarrier>> IcmpCarrier::find(BpfPins::Access access) {
+  auto pins = BpfPins::open(pins_name(), access);
+  if (!pins) return tl::unexpected(pins.error());
+  auto maps = IcmpMaps::open(*pins);
+  if (!maps) return tl::unexpected(maps.error());
+  if (!*maps) return std::optional<IcmpCarrier>{};
+  auto socket = netlink::Socket::open();
+  if (!socket) return tl::unexpected(socket.error());
+  IcmpCarrier carrier(std::move(*pins), std::move(*socket), std::move(**maps));
+  carrier.changes_ = access == BpfPins::Access::change;
+  return carrier;
+}
+
+IcmpCarrier::~IcmpCarrier() {
+  if (!changes_ || maps_.devices.fd() < 0 || !unused()) return;
+  if (auto removed = pins_.remove_all(); !removed) log::error("{}", removed.error().message);
+}
+
+bool IcmpCarrier::unused() const {
+  return maps_.devices.empty() && maps_.servers.empty() && maps_.users.empty();
+}
+
+// Local sockets may send through devices that carry nothing: there, the guard drops what should be
+// carried.
+Result<> IcmpCarrier::guard() {
+  const auto link = pins_.get(guard_link);
+  if (!link) return tl::unexpected(link.error());
+  const auto root = Mounts::of_machine().find("cgroup2");
+  if (*link || !root || !programs_->guard) return {};  // state() says what is not guarded
+  const Fd cgroup(::open(root->c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!cgroup) return fail_errno(fmt::format("open {}", *root));
+  auto made = link_cgroup_egress(programs_->guard.get(), cgroup.get());
+  if (!made) return fail_in(fmt::format("guard {}", *root), made.error());
+  return pins_.pin(guard_link, made->get());
+}
+
+Result<> IcmpCarrier::with_devices(const std::vector<std::string>& devices,
+                                   const IcmpDeviceOptions& options,
+                                   const std::function<Result<>()>& action) {
+  const auto before = this->devices();
+  Result<> done;
+  for (const auto& device : devices)
+    if (done) done = attach(device, options);
+  if (done) done = action();
+  if (done) return done;
+  for (const auto& device : devices)
+    if (std::ranges::find(before, device) == before.end())
+      if (auto undone = detach(device); !undone) log::debug("{}", undone.error().message);
+  return done;
+}
+
+Result<> IcmpCarrier::attach(const std::string& device, const IcmpDeviceOptions& options) {
+  const auto link = socket_.link(device);
+  if (!link) return fail_in("attach the carrier", link.error());
+  const auto link_header = link_header_of(link->type);
+  if (!link_header)
+    return fail(fmt::format("attach the carrier to {}: devices of type {} are not supported; "
+                            "Ethernet, tun, WireGuard and PPP are",
+                            device, link->type),
+                EOPNOTSUPP);
+  const auto traits = read_device_traits(*link);
+  if (!traits) return tl::unexpected(traits.error());
+  const auto mode = options.checksum == ChecksumMode::automatic ? choose_checksum_mode(*traits).mode
+                                                                : options.checksum;
+  const auto index = static_cast<std::uint32_t>(link->index);
+  const bool again = maps_.devices.find(index).has_value();
+  const auto detour = Detour::make(socket_, link->index);
+  if (!detour) return fail_in(fmt::format("attach the carrier to {}", device), detour.error());
+
+  icmp_device entry{};
+  entry.detour = static_cast<std::uint32_t>(detour->entrance);
+  entry.mtu = link->mtu;
+  entry.link_header = *link_header;
+  entry.software = mode == ChecksumMode::software;
+  auto exit = entry;
+  exit.detour = 0;
+  exit.exit = index;
+  exit.link_header = 14;
+  auto done = maps_.devices.put(static_cast<std::uint32_t>(detour->exit), exit);
+  if (done) done = attach_programs(*link, detour->exit, options);
+  // Last: where there is no entry, the guard drops what should be carried.
+  if (done) done = maps_.devices.put(index, entry);
+  if (done) return forget_vanished();
+  if (!again)
+    if (auto undone = detach_index(link->index); !undone) log::error("{}", undone.error().message);
+  return fail_in(fmt::format("attach the carrier to {}", device), done.error());
+}
+
+Result<> IcmpCarrier::attach_programs(const netlink::Link& link, int exit,
+                                      const IcmpDeviceOptions& options) {
+  const auto put = [&](Hook hook, int ifindex, const Fd& program) -> Result<> {
+    auto done = carrier::attach(pins_, hook, ifindex, program.get(), options.tcx);
+    if (!done) return tl::unexpected(done.error());
+    return {};
+  };
+  auto done = put(Hook::egress, exit, programs_->carry);
+  if (done) done = put(Hook::egress, link.index, programs_->carry);
+  if (done) done = put(Hook::ingress, link.index, programs_->restore);
+  if (!done) return done;
+  if (!options.xdp) return carrier::detach(pins_, Hook::xdp, link.index);
+  if (!programs_->restore_xdp) {
+    log::warning("no XDP on {}: {}; tc is used", link.name, programs_->why_no_xdp);
+  } else if (foreign_xdp(pins_, link.index) != 0) {
+    log::warning("another XDP program sits on {}; tc is used", link.name);
+  } else if (auto xdp = put(Hook::xdp, link.index, programs_->restore_xdp); !xdp) {
+    log::warning("no XDP on {}: {}; tc is used", link.name, xdp.error().message);
+  }
+  return {};
+}
+
+Result<> IcmpCarrier::detach(const std::string& device) {
+  const auto link = socket_.link(device);
+  if (!link) return fail_in("detach the carrier", link.error());
+  const bool ours = maps_.devices.find(static_cast<std::uint32_t>(link->index)).has_value();
+  if (auto done = detach_index(link->index); !done)
+    return fail_in(fmt::format("detach the carrier from {}", device), done.error());
+  if (!ours) return fail(fmt::format("detach the carrier: {} is not attached", device), ENOENT);
+  return {};
+}
+
+// The entry goes first, which closes the device for carried flows.
+Result<> IcmpCarrier::detach_index(int ifindex) {
+  auto done = maps_.devices.erase(static_cast<std::uint32_t>(ifindex));
+  for (const auto hook : {Hook::xdp, Hook::ingress, Hook::egress})
+    if (done) done = carrier::detach(pins_, hook, ifindex);
+  const auto all = maps_.devices.all();
+  if (!all) return tl::unexpected(all.error());
+  for (const auto& [index, device] : *all) {
+    if (device.exit != static_cast<std::uint32_t>(ifindex)) continue;
+    if (done) done = carrier::detach(pins_, Hook::egress, static_cast<int>(index));
+    if (done) done = maps_.devices.erase(index);
+  }
+  if (done) done = Detour::remove(socket_, ifindex);
+  return done;
+}
+
+Result<> IcmpCarrier::forget_vanished() {
+  const auto all = maps_.devices.all();
+  if (!all) return tl::unexpected(all.error());
+  for (const auto& [index, device] : *all) {
+    if (device.exit != 0 || socket_.link(static_cast<int>(index))) continue;
+    if (auto done = detach_index(static_cast<int>(index)); !done) return done;
+  }
+  return {};
+}
+
+Result<> IcmpCarrier::remove_everything() {
+  const auto servers = this->servers();
+  if (!servers) return tl::unexpected(servers.error());
+  for (const auto& server : *servers)
+    if (auto done = remove_server(server); !done) return done;
+  const auto users = this->users();
+  if (!users) return tl::unexpected(users.error());
+  for (const auto& user : *users)
+    if (auto done = remove_user(user); !done) return done;
+  const auto devices = maps_.devices.all();
+  if (!devices) return tl::unexpected(devices.error());
+  for (const auto& [index, device] : *devices)
+    if (device.exit == 0)
+      if (auto done = detach_index(static_cast<int>(index)); !done) return done;
+  return pins_.remove_all();
+}
+
+Result<> IcmpCarrier::add_server(const IcmpServer& server) {
+  const auto context = fmt::format("carry UDP to {}", server.endpoint());
+  if (const auto there = maps_.servers.find(key_of(server))) {
+    const auto known = from_map(key_of(server), *there);
+    if (known.tag == server.tag) return {};
+    return fail(
+        fmt::format("{}: it is carried already, with tag {}; `warren icmp remove {}` ends that",
+                    context, known.tag.to_string(), server.endpoint()),
+        EEXIST);
+  }
+  if (const auto reply = maps_.replies.find(reply_key_of(server)))
+    return fail(
+        fmt::format("{}: tag {} of this server is in use for port {}; one tag is for one port. "
+                    "Ask the server for another ticket",
+                    context, server.tag.to_string(), ntohs(reply->port)),
+        EEXIST);
+  if (auto done = maps_.replies.put(reply_key_of(server), {.port = htons(server.port)}); !done)
+    return fail_in(context, full("servers", maps_.replies.capacity(), done.error()).value());
+  icmp_server value{};
+  value.tag = server.tag.value;
+  value.profile = to_map(server.tag.profile);
+  put_name(value.name, server.name);
+  auto done = maps_.servers.put(key_of(server), value);
+  if (done) return done;
+  if (auto undone = maps_.replies.erase(reply_key_of(server)); !undone)
+    log::error("{}", undone.error().message);
+  return fail_in(context, full("servers", maps_.servers.capacity(), done.error()).value());
+}
+
+Result<> IcmpCarrier::remove_server(const IcmpServer& server) {
+  auto done = maps_.servers.erase(key_of(server));
+  if (done) done = maps_.replies.erase(reply_key_of(server));
+  if (!done) return fail_in(fmt::format("remove {}", server.endpoint()), done.error());
+  return done;
+}
+
+Result<> IcmpCarrier::add_user(const IcmpUser& user) {
+  const auto context = fmt::format("serve {}", user.name);
+  if (const auto there = maps_.users.find(key_of(user.tag)))
+    return fail(fmt::format("{}: tag {} is taken, by {}; leave --tag out, and a free one is picked",
+                            context, user.tag.to_string(), get_name(there->name)),
+                EEXIST);
+  // The port is closed before a session can begin.
+  if (auto done = count_port(user.port, 1); !done) return fail_in(context, done.error());
+  auto done = maps_.users.put(key_of(user.tag), to_map(user));
+  if (done) return done;
+  if (auto undone = count_port(user.port, -1); !undone) log::error("{}", undone.error().message);
+  return fail_in(context, full("users", maps_.users.capacity(), done.error()).value());
+}
+
+Result<> IcmpCarrier::remove_user(const IcmpUser& user) {
+  auto done = maps_.users.erase(key_of(user.tag));
+  if (done) done = count_port(user.port, -1);
+  if (done) done = erase_sessions(key_of(user.tag));
+  if (!done) return fail_in(fmt::format("remove {}", user.name), done.error());
+  return done;
+}
+
+Result<> IcmpCarrier::count_port(std::uint16_t port, int change) {
+  const __be16 key = htons(port);
+  const auto users = static_cast<std::int64_t>(maps_.ports.find(key).value_or(0)) + change;
+  if (users <= 0) return maps_.ports.erase(key);
+  return maps_.ports.put(key, static_cast<std::uint32_t>(users));
+}
+
+Result<> IcmpCarrier::erase_sessions(const icmp_user_key& user) {
+  const auto sessions = maps_.sessions.all();
+  if (!sessions) return tl::unexpected(sessions.error());
+  for (const auto& [key, session] : *sessions)
+    if (session.user.tag == user.tag && session.user.profile == user.profile)
+      if (auto done = maps_.sessions.erase(key); !done) return done;
+  return {};
+}
+
+Result<std::vector<IcmpServer>> IcmpCarrier::servers() const {
+  const auto all = maps_.servers.all();
+  if (!all) return tl::unexpected(all.error());
+  std::vector<IcmpServer> servers;
+  for (const auto& [key, value] : *all) servers.push_back(from_map(key, value));
+  std::ranges::sort(servers, {}, [](const IcmpServer& server) {
+    return std::tuple(server.name, server.endpoint());
+  });
+  return servers;
+}
+
+Result<std::vector<IcmpUser>> IcmpCarrier::users() const {
+  const auto all = maps_.users.all();
+  if (!all) return tl::unexpected(all.error());
+  std::vector<IcmpUser> users;
+  for (const auto& [key, value] : *all) users.push_back(from_map(key, value));
+  std::ranges::sort(users, {}, &IcmpUser::name);
+  return users;
+}
+
+Result<Tag> IcmpCarrier::free_tag() const {
+  const auto taken = [&](std::uint16_t value) {
+    return value == 0 || value == 0xffff || maps_.users.find(key_of(Tag{value})).has_value();
+  };
+  std::uint16_t value = 0;
+  if (::getrandom(&value, sizeof value, 0) != sizeof value) return fail_errno("pick a tag");
+  for (int tries = 0; tries < 65536; ++tries, ++value)
+    if (!taken(value)) return Tag{value};
+  return fail(
+      "every tag is taken: a server has at most 65534 users; remove some with "
+      "`warren icmp remove`",
+      ENOSPC);
+}
+
+std::vector<std::string> IcmpCarrier::devices() const {
+  std::vector<std::string> names;
+  const auto all = maps_.devices.all();
+  if (!all) return names;
+  for (const auto& [index, device] : *all) {
+    if (device.exit != 0) continue;
+    if (const auto link = socket_.link(static_cast<int>(index))) names.push_back(link->name);
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace warren::carrier
