@@ -8,6 +8,7 @@ find_package(CLI11 REQUIRED)
 find_package(GTest REQUIRED)
 find_package(benchmark REQUIRED)
 find_package(ZLIB REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED COMPONENTS Crypto)
 
 function(warren_pkg_config target module package)
   pkg_check_modules(${target} IMPORTED_TARGET GLOBAL QUIET ${module})
@@ -20,6 +21,19 @@ warren_pkg_config(uring liburing liburing-dev)
 warren_pkg_config(mnl libmnl libmnl-dev)
 warren_pkg_config(bpf libbpf libbpf-dev)
 warren_pkg_config(tomlplusplus tomlplusplus libtomlplusplus-dev)
+
+# Intel's Multi-Buffer library has neither a CMake nor a pkg-config package, and is only for x86-64.
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+  find_path(IPSEC_MB_INCLUDE_DIR intel-ipsec-mb.h)
+  find_library(IPSEC_MB_LIBRARY IPSec_MB)
+  if(NOT IPSEC_MB_INCLUDE_DIR OR NOT IPSEC_MB_LIBRARY)
+    message(FATAL_ERROR "intel-ipsec-mb is missing: install the Debian package libipsec-mb-dev (or run scripts/setup build)")
+  endif()
+  add_library(ipsec_mb INTERFACE)
+  target_include_directories(ipsec_mb SYSTEM INTERFACE ${IPSEC_MB_INCLUDE_DIR})
+  target_compile_definitions(ipsec_mb INTERFACE WARREN_HAS_IPSEC_MB)
+  target_link_libraries(ipsec_mb INTERFACE ${IPSEC_MB_LIBRARY})
+endif()
 
 # Asio is headers only, without a CMake package in Debian.
 find_path(ASIO_INCLUDE_DIR asio.hpp REQUIRED)
