@@ -1,8 +1,6 @@
-// Fragments, the errors that routers send about carried packets, and the guard of devices where
-// nothing is attached.
+// Fragments, and the errors that routers send about carried packets.
 #include "carrier/icmp_codec.h"
 #include "carrier/testing.h"
-#include "linux/netlink.h"
 
 namespace warren::carrier {
 namespace {
@@ -12,31 +10,6 @@ using wire::testing::build;
 using wire::testing::obvious_checksum;
 
 constexpr std::uint16_t tag = 0x3fa2;
-
-/// The part [from, to) of a datagram, as an IP fragment.
-Bytes fragment_of(PacketSpec spec, std::size_t from, std::size_t to, std::uint16_t id = 0x4444) {
-  const auto datagram = build(spec);
-  const bool more = spec.l4() + to < datagram.size();
-  const auto data = part(datagram, spec.l4() + from, spec.l4() + to);
-  if (spec.ipv6) {
-    spec.first_extension = 44;
-    spec.extensions.clear();
-    wire::testing::put(spec.extensions, 17U << 8, 2);
-    wire::testing::put(spec.extensions, from | (more ? 1 : 0), 2);
-    wire::testing::put(spec.extensions, id, 4);
-  } else {
-    spec.id = id;
-  }
-  Bytes out = part(datagram, 0, 14);
-  put(out, build_ip_header(spec, data.size()));
-  if (!spec.ipv6) {
-    set_word(out, 14 + 6, static_cast<std::uint32_t>(from / 8) | (more ? 0x2000U : 0U));
-    set_word(out, 14 + 10, 0);
-    set_word(out, 14 + 10, obvious_checksum(part(out, 14, out.size())));
-  }
-  put(out, data);
-  return out;
-}
 
 /// An error about `quoted`, an Ethernet frame, from host 9 to the sender of `about`.
 Bytes error_about(const PacketSpec& about, const Bytes& quoted, unsigned type, unsigned code,
@@ -163,41 +136,6 @@ TEST_F(IcmpErrorsTest, OtherErrorsAreLeftAlone) {
       EXPECT_EQ(hex(programs_->restore(error).bytes), hex(error));
     }
   }
-}
-
-TEST_F(IcmpErrorsTest, TheGuardClosesOtherDevices) {
-  auto links = netlink::Socket::open();
-  ASSERT_TRUE(links) << links.error().message;
-  netlink::VethConfig config;
-  config.name = "other";
-  config.peer_name = "peer";
-  ASSERT_TRUE(links->create_veth(config));
-  __sk_buff context{};
-  context.ifindex = static_cast<std::uint32_t>(*links->index("other"));
-  const auto guard = [&](const Bytes& packet, std::uint32_t ifindex) {
-    context.ifindex = ifindex;
-    return programs_->run(programs_->skeleton().progs.guard, packet, context).verdict;
-  };
-  const auto other = context.ifindex;
-  programs_->add_user(tag, 1234);
-  for (const bool ipv6 : {false, true}) {
-    const auto spec = udp_packet(ipv6, 3000);
-    auto served = spec;
-    served.source_port = 1234;
-    served.destination_port = 4321;
-    EXPECT_EQ(guard(build(spec), other), 1);
-    programs_->add_server(spec, tag);
-    EXPECT_EQ(guard(build(spec), other), 0);
-    EXPECT_EQ(guard(build(served), other), 0);
-    EXPECT_EQ(guard(build(answer_to(spec)), other), 1);
-    EXPECT_EQ(guard(fragment_of(spec, 0, 1480, 0x77), other), 0);
-    EXPECT_EQ(guard(fragment_of(spec, 1480, 2960, 0x77), other), 0);
-    EXPECT_EQ(guard(fragment_of(spec, 1480, 2960, 0x78), other), 1);
-    EXPECT_EQ(guard(build(spec), loopback), 1);
-  }
-  EXPECT_EQ(programs_->count(ICMP_DROP_NOT_ATTACHED), 8U);
-  add_device(other, 14, false);
-  EXPECT_EQ(guard(build(udp_packet(false)), other), 1);
 }
 
 }  // namespace

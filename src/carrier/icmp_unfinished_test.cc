@@ -62,10 +62,11 @@ class FrameSocket {
     address.sll_ifindex = static_cast<int>(ifindex);
     ASSERT_EQ(::bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   }
-  void send(SuperPacket packet) const {
+  void send(SuperPacket packet) const { ASSERT_TRUE(kernel_takes(packet)) << std::strerror(errno); }
+  [[nodiscard]] bool kernel_takes(SuperPacket packet) const {
     const iovec pieces[] = {{&packet.offload, sizeof packet.offload},
                             {packet.bytes.data(), packet.bytes.size()}};
-    ASSERT_GT(::writev(fd_.get(), pieces, 2), 0) << std::strerror(errno);
+    return ::writev(fd_.get(), pieces, 2) > 0;
   }
   /// The next frame between the hosts of PacketSpec; nothing after a while without one.
   [[nodiscard]] std::optional<SuperPacket> receive(int milliseconds = 5000) const {
@@ -224,7 +225,8 @@ TEST_F(IcmpUnfinishedTest, ASuperPacketIsSegmentedOnADetour) {
       programs_->add_device(near, {detour, 0, 1500, 14, software, {}});
       programs_->add_device(exit, {0, near, 1500, 14, software, {}});
       const auto spec = udp_packet(ipv6, 30000);
-      in.send(make_super_packet(spec, 1400, true));
+      if (!in.kernel_takes(make_super_packet(spec, 1400, true)))
+        GTEST_SKIP() << "this kernel takes no UDP super-packets from packet sockets (6.2 does)";
       for (const auto& segment : offload::obvious_segments(spec, 1400)) {
         const auto sent = out.receive();
         ASSERT_TRUE(sent);
@@ -243,7 +245,7 @@ class IcmpForwardingTest : public IcmpUnfinishedTest {
  protected:
   void SetUp() override {
     IcmpUnfinishedTest::SetUp();
-    if (IsSkipped()) return;
+    if (!programs_) return;
     wide_ = open("wide", "10.1.0.1/16", "fd00:0:0:1::1:1/112");
     narrow_ = open("narrow", "10.2.0.1/16", "fd00:0:0:1::2:1/112");
     ASSERT_TRUE(wide_ && narrow_);
@@ -321,6 +323,8 @@ TEST_F(IcmpForwardingTest, CarriesWhatItForwardsOnADeviceWithoutLinkHeader) {
 }
 
 TEST_F(IcmpForwardingTest, ASuperPacketIsSegmentedOnADetour) {
+  if (!wide_->offloads().uso)
+    GTEST_SKIP() << "this kernel has no UDP segmentation for TUN devices (6.2 and newer)";
   const auto [exit, end] = ethernet("exit", "end");
   netlink::MacvlanConfig config;
   config.name = "detour";

@@ -46,15 +46,18 @@ inline icmp_address address_of(const PacketSpec& spec, std::uint32_t host) {
 /// Loads the programs, and fills their maps as the control plane does.
 class Programs {
  public:
-  /// Nothing where this process may not use BPF; `why` says what is missing.
-  static std::optional<Programs> load(std::string& why) {
+  /// Nothing where that fails, with errno: EPERM where this process may not use BPF.
+  /// The guard serves the namespace with that cookie, 0: every one.
+  static std::optional<Programs> load(std::string& why, std::uint64_t netns_cookie = 0) {
     if (::geteuid() != 0) {
       why = "needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, to load kernel programs";
+      errno = EPERM;
       return std::nullopt;
     }
     Programs out;
-    out.skeleton_.reset(icmp_carrier_bpf__open_and_load());
-    if (!out.skeleton_) {
+    out.skeleton_.reset(icmp_carrier_bpf__open());
+    if (out.skeleton_) out.skeleton_->rodata->netns_cookie = netns_cookie;
+    if (!out.skeleton_ || icmp_carrier_bpf__load(out.skeleton_.get()) != 0) {
       why = std::string("the kernel refused the programs: ") + std::strerror(errno);
       return std::nullopt;
     }
@@ -282,6 +285,32 @@ inline PacketSpec answer_to(PacketSpec spec) {
   return spec;
 }
 
+/// The part [from, to) of a datagram, as an IP fragment.
+inline Bytes fragment_of(PacketSpec spec, std::size_t from, std::size_t to,
+                         std::uint16_t id = 0x4444) {
+  const auto datagram = build(spec);
+  const bool more = spec.l4() + to < datagram.size();
+  const auto data = part(datagram, spec.l4() + from, spec.l4() + to);
+  if (spec.ipv6) {
+    spec.first_extension = 44;
+    spec.extensions.clear();
+    wire::testing::put(spec.extensions, 17U << 8, 2);
+    wire::testing::put(spec.extensions, from | (more ? 1 : 0), 2);
+    wire::testing::put(spec.extensions, id, 4);
+  } else {
+    spec.id = id;
+  }
+  Bytes out = part(datagram, 0, 14);
+  put(out, build_ip_header(spec, data.size()));
+  if (!spec.ipv6) {
+    set_word(out, 14 + 6, static_cast<std::uint32_t>(from / 8) | (more ? 0x2000U : 0U));
+    set_word(out, 14 + 10, 0);
+    set_word(out, 14 + 10, wire::testing::obvious_checksum(part(out, 14, out.size())));
+  }
+  put(out, data);
+  return out;
+}
+
 /// What NAT does to a message on its way out: another source, another identifier, and a checksum
 /// that is repaired by the difference (RFC 3022, section 4.2; RFC 1624).
 inline Bytes translate(const PacketSpec& before, const PacketSpec& after, const Bytes& message,
@@ -319,6 +348,7 @@ class ProgramsTest : public ::testing::Test {
     }
     std::string why;
     programs_ = Programs::load(why);
+    if (!programs_ && errno != EPERM) FAIL() << why;
     if (!programs_) GTEST_SKIP() << "kernel programs are not tested: " << why;
     add_device(loopback, 14, false);
   }

@@ -91,27 +91,56 @@ struct {
   __type(value, struct chunk);
 } scratch SEC(".maps");
 
+/* Makes the verifier of kernel 6.1 see that 1 <= size <= most; otherwise the function ends with `failure`. It learns
+ * nothing from `size != 0`, and the compiler must not know that the two numbers are related. */
+#define REQUIRE_SIZE(size, most, failure)    \
+  do {                                       \
+    __u32 less = (size) - 1;                 \
+    barrier_var(less);                       \
+    if (less > (most) - 1) return (failure); \
+    (size) = less + 1;                       \
+  } while (0)
+
+struct summing {
+  struct __sk_buff* context;
+  struct chunk* chunk;
+  __u32 from;
+  __u32 to;
+  __u32 sum;
+  int failed;
+};
+
+/* For bpf_loop(): a loop that the verifier need not walk through. Ends with 1. */
+static long sum_chunk(__u32 index, void* argument) {
+  struct summing* summing = argument;
+  struct chunk* chunk = summing->chunk;
+  __u32 from = summing->from, size = summing->to - from;
+  if (size >= CHUNK) {
+    summing->failed = bpf_skb_load_bytes(summing->context, from, chunk->word, CHUNK);
+    summing->sum = bpf_csum_diff(NULL, 0, chunk->word, CHUNK, summing->sum);
+    summing->from = from + CHUNK;
+    return summing->failed != 0 || summing->from == summing->to;
+  }
+  summing->failed = 1;
+  REQUIRE_SIZE(size, CHUNK - 1, 1);
+  __u32 words = size / 4;
+  chunk->word[words] = 0; /* the helper sums whole words */
+  if (bpf_skb_load_bytes(summing->context, from, chunk->word, size)) return 1;
+  summing->sum = bpf_csum_diff(NULL, 0, chunk->word, words * 4 + 4, summing->sum);
+  summing->failed = 0;
+  return 1;
+}
+
 /* Adds the sum of the packet's bytes [from, to) to *sum. */
 static __always_inline int sum_bytes(struct __sk_buff* context, __u32 from, __u32 to, __u64* sum) {
   __u32 zero = 0;
-  struct chunk* chunk = bpf_map_lookup_elem(&scratch, &zero);
-  if (!chunk) return -1;
-  __u32 partial = 0;
-  for (int i = 0; i < MAX_CHUNKS && from + CHUNK <= to; i++, from += CHUNK) {
-    if (bpf_skb_load_bytes(context, from, chunk, CHUNK)) return -1;
-    partial = bpf_csum_diff(NULL, 0, chunk->word, CHUNK, partial);
-  }
-  if (from < to) {
-    __u32 rest = to - from;
-    barrier_var(rest);
-    if (rest == 0 || rest >= CHUNK) return -1;
-    __u32 words = rest / 4;
-    chunk->word[words] = 0; /* the helper sums whole words */
-    if (bpf_skb_load_bytes(context, from, chunk, rest)) return -1;
-    partial = bpf_csum_diff(NULL, 0, chunk->word, words * 4 + 4, partial);
-  }
-  *sum += partial;
-  return 0;
+  struct summing summing = {
+      .context = context, .chunk = bpf_map_lookup_elem(&scratch, &zero), .from = from, .to = to};
+  if (from == to) return 0;
+  if (!summing.chunk || from > to) return -1;
+  bpf_loop(MAX_CHUNKS + 1, sum_chunk, &summing, 0);
+  *sum += summing.sum;
+  return summing.failed;
 }
 
 #define MAX_SAVED 128
@@ -127,8 +156,7 @@ static __always_inline int forget_unfinished(struct __sk_buff* context,
   if (!saved || size > MAX_SAVED) return -1;
   /* What is left must look like an IP header to the helper: a short packet is made longer for a while. */
   if (length < base + size && bpf_skb_change_tail(context, base + size, 0)) return -1;
-  barrier_var(size);
-  if (size == 0 || size > MAX_SAVED) return -1;
+  REQUIRE_SIZE(size, MAX_SAVED, -1);
   if (bpf_skb_load_bytes(context, packet->l3, saved, size) ||
       bpf_skb_adjust_room(context, -(int)size, BPF_ADJ_ROOM_MAC, 0) ||
       bpf_skb_load_bytes(context, 0, &front, sizeof(front)) ||
