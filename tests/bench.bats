@@ -106,6 +106,22 @@ all_dead() {
   jq -e '.results[] | select(.row == "wireguard-go") | .commands | any(test("private-key /run/wireguard.key"))' out/results.json
 }
 
+@test "measures UDP and WireGuard inside ICMP, and leaves nothing of it behind" {
+  local tool pins
+  for tool in nft wg wireguard-go; do
+    command -v "$tool" >/dev/null || skip "$tool is not installed: scripts/setup run"
+  done
+  pins="$(ls -R /sys/fs/bpf)"
+  run "$WARREN" bench icmp "${short[@]}" --only udp/icmp,udp/icmp+nat+software,wireguard-go/icmp
+  [ "$status" -eq 0 ]
+  jq -e 'all(.results[]; .failed == null and .skipped == null)' out/results.json
+  jq -e '[.results[] | select(.gbps.median != null)] | length == 13 and all(.gbps.median > 0)' out/results.json
+  jq -e '.results[0].commands | any(test("icmp serve --port 5201 .*--checksum balance"))' out/results.json
+  # The ticket that one host printed is what the other was given.
+  jq -e '.results[0].commands | any(test("icmp connect warren-icmp:bench@10.0.2.1:5201/[0-9a-f]{4} "))' out/results.json
+  [ "$(ls -R /sys/fs/bpf)" = "$pins" ]
+}
+
 @test "shows a view of its own, and skips rows whose tools are not installed" {
   run "$WARREN" bench icmp "${short[@]}" --view seed-000 --peer wireguard-go=/no/such/program
   [ "$status" -eq 0 ]

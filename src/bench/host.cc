@@ -82,6 +82,8 @@ const char* furnish() {
     return "make the mounts private";
   if (::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
     return "mount /proc";
+  // With all that is mounted below it, which would otherwise still be listed, but be out of reach.
+  ::umount2("/sys", MNT_DETACH);
   if (::mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0)
     return "mount /sys";
   // What is pinned or attached there goes with the host. A kernel without BPF or cgroup v2 has

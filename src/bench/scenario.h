@@ -6,6 +6,7 @@
 ///     [wire.NAME]      a link of the test bed: veth, veth joined by bpf_redirect_peer, or impaired
 ///     [network.NAME]   a network file that `warren up` runs in a host
 ///     [program.NAME]   another program, with its command line, and devices of its to move to hosts
+///     [group.NAME]     programs that rows name together
 ///     [forwarder]      what a row runs that has a `command`, and what --row and --peer run
 ///     [workload.NAME]  the traffic
 ///     [[row]]          a line of the table: which wires, networks and programs it brings up

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 
 #include "bench/round_trip.h"
 #include "bench/scenario.h"
@@ -81,6 +82,8 @@ class Reader {
     for (auto& [name, table] : root_.named_tables("network")) read_network(name, table);
     for (auto& [name, table] : root_.named_tables("program"))
       scenario_.programs.push_back(read_program(name, table, "command"));
+    for (auto& [name, table] : root_.named_tables("group"))
+      groups_[name] = table.parse_each("programs", one_of(names_of(scenario_.programs), "program"));
     if (auto table = root_.table("forwarder"))
       scenario_.forwarder = read_program("forwarder", *table, "arguments");
     for (auto& [name, table] : root_.named_tables("workload")) read_workload(name, table);
@@ -250,6 +253,20 @@ class Reader {
     scenario_.views.push_back(std::move(view));
   }
 
+  // Groups are replaced by their programs.
+  std::vector<std::string> read_programs(TomlTable& table) {
+    auto known = names_of(scenario_.programs);
+    for (const auto& [name, programs] : groups_) known.push_back(name);
+    std::vector<std::string> result;
+    for (const auto& name : table.parse_each("programs", one_of(known, "program"))) {
+      if (const auto group = groups_.find(name); group != groups_.end())
+        result.insert(result.end(), group->second.begin(), group->second.end());
+      else
+        result.push_back(name);
+    }
+    return result;
+  }
+
   void read_row(TomlTable& table) {
     Row row;
     row.name = required(table, "name", [&](std::string_view text) -> Result<std::string> {
@@ -261,7 +278,7 @@ class Reader {
     row.about = table.string("about").value_or("");
     row.wires = table.parse_each("wires", one_of(names_of(scenario_.wires), "wire"));
     row.networks = table.parse_each("networks", one_of(names_of(scenario_.networks), "network"));
-    row.programs = table.parse_each("programs", one_of(names_of(scenario_.programs), "program"));
+    row.programs = read_programs(table);
     row.command = table.string("command").value_or("");
     if (!row.command.empty() && !scenario_.forwarder)
       table.error("command", "a row with a command needs the section [forwarder]");
@@ -280,6 +297,7 @@ class Reader {
 
   TomlTable root_;
   Scenario& scenario_;
+  std::map<std::string, std::vector<std::string>> groups_;
 };
 
 }  // namespace

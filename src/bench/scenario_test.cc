@@ -155,11 +155,14 @@ host = "b"
 command = "{tunnel} --key {key} {warren}"
 ready = "ip link show tun0"
 
+[group.both]
+programs = ["key", "tunnel"]
+
 [[row]]
 name = "tunnel"
 relative-to = "plain"
 wires = ["cable"]
-programs = ["key", "tunnel"]
+programs = ["both"]
 variables = { tunnel = "{their-tunnel} --mtu 1400" }
 
 [[row]]
@@ -191,6 +194,7 @@ TEST(Scenario, ReadsWhatStandsAroundTheTraffic) {
   const auto* tunnel = scenario->find_row("tunnel");
   const auto* plain = scenario->find_row("plain");
   EXPECT_EQ(tunnel->relative_to, "plain");
+  EXPECT_THAT(tunnel->programs, testing::ElementsAre("key", "tunnel"));
   EXPECT_TRUE(tunnel->runs(time));
   EXPECT_TRUE(plain->runs(rate));
   EXPECT_FALSE(plain->runs(time));

@@ -210,7 +210,8 @@ std::string render_table(const ScenarioResult& result, const std::vector<RowSumm
     };
     if (std::none_of(rows.begin(), rows.end(), of_workload)) continue;
     text += fmt::format("\n{}: {}\n\n", workload.name, describe_all(result, workload));
-    text += render_lines(lines_of(rows, workload), style.colour);
+    if (const auto lines = lines_of(rows, workload); lines.size() > 1)
+      text += render_lines(lines, style.colour);
     text += skipped_rows(rows, workload);
   }
   return text + "\n";

@@ -208,7 +208,7 @@ Result<> Testbed::await_ready(const Program& program) {
         question = std::move(*asked);
         return false;
       });
-  if (!ready && question && !interrupted())
+  if (!ready && question && ready.error().code == ETIMEDOUT)
     return fail(fmt::format("{}; {}", ready.error().message, question->obituary()));
   return ready;
 }

@@ -158,9 +158,11 @@ int list(const Options& options, const Places& places) {
       return failed;
     }
     fmt::print("{}: {}\n", scenario->name, scenario->title);
+    std::size_t width = 28;
+    for (const auto& row : scenario->rows) width = std::max(width, row.name.size());
     for (const auto& row : scenario->rows) {
       const auto missing = missing_program(*scenario, row, places);
-      fmt::print("  {:28} {}{}\n", row.name, row.about,
+      fmt::print("  {:{}} {}{}\n", row.name, width, row.about,
                  missing ? fmt::format(" ({})", *missing) : "");
     }
   }
