@@ -29,9 +29,9 @@ Result<Flows> everything(const carrier::IcmpCarrier& carrier) {
   return Flows{std::move(*servers), std::move(*users)};
 }
 
-// What a person may call a flow: a name, HOST:PORT, a tag, a ticket.
+// What a person may call a flow: a name, HOST:PORT, a tag, a ticket or the file with it.
 Result<Flows> find(const Flows& all, const std::string& text) {
-  const auto ticket = carrier::Ticket::parse(text);
+  const auto ticket = carrier::read_ticket(text);
   const auto tag = carrier::Tag::parse(text);
   const bool is_tag = tag && (text.starts_with("0x") || text.starts_with("uid"));
   Flows found;
@@ -47,7 +47,8 @@ Result<Flows> find(const Flows& all, const std::string& text) {
     return fail(
         fmt::format(
             "nothing is carried by the name \"{}\"; `warren icmp list` shows what is. A flow is "
-            "called by a user's name, HOST:PORT of a server, a tag (0x3fa2, uid7) or a ticket",
+            "called by a user's name, HOST:PORT of a server, a tag (0x3fa2, uid7), or a ticket or "
+            "its file",
             text),
         ENOENT);
   if (!found.servers.empty() && !found.users.empty())
@@ -90,8 +91,9 @@ Result<> remove(const RemoveOptions& options) {
 void add_icmp_remove(CLI::App& icmp, Chosen& chosen) {
   auto* command = icmp.add_subcommand("remove", "End flows: their UDP is plain again");
   auto options = std::make_shared<RemoveOptions>();
-  command->add_option("FLOW", options->flows,
-                      "a user's name, HOST:PORT of a server, a tag (0x3fa2, uid7) or a ticket");
+  command->add_option(
+      "FLOW", options->flows,
+      "a user's name, HOST:PORT of a server, a tag (0x3fa2, uid7), or a ticket or its file");
   command->add_flag("--all", options->all, "every flow");
   command->footer(
       "Interfaces stay attached for other flows; `warren icmp detach` ends that.\n"
