@@ -8,20 +8,11 @@
 
 #include <warren/result.h>
 
-#include "bench/monitor.h"
-#include "bench/round_trip.h"
+#include "bench/measure.h"
 #include "bench/scenario.h"
 #include "bench/testbed.h"
 
 namespace warren::bench {
-
-/// One run of one workload in one direction.
-struct Measurement {
-  Iperf3Result traffic;  ///< of iperf3
-  std::optional<RoundTripResult> round_trip;
-  Usage usage;
-  std::string raw;  ///< JSON: iperf3's own, or RoundTrip's
-};
 
 /// Everything about one row, workload and direction.
 struct RowResult {
@@ -54,13 +45,6 @@ struct Progress {
 [[nodiscard]] ScenarioResult run_scenario(const Scenario& scenario, const Timing& timing,
                                           const Places& places,
                                           const std::function<void(const Progress&)>& progress);
-
-/// Runs one workload once on a test bed that is up. `while_running` is called once, when the
-/// traffic flows.
-[[nodiscard]] Result<Measurement> measure(Testbed& bed, const Workload& workload,
-                                          Direction direction, const Iperf3Timing& timing,
-                                          std::vector<std::string>& commands,
-                                          const std::function<void()>& while_running = {});
 
 /// The first that the row runs with iperf3, or else the first that it runs.
 [[nodiscard]] const Workload& first_workload(const Scenario& scenario, const Row& row);
