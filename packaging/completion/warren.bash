@@ -30,8 +30,8 @@ _warren() {
       status) words="--json --watch --help" ;;
       reload | down) words="--help" ;;
       doctor) words="--json --help" ;;
-      bench) words="--list --quick --only --duration --warmup --repeat --row --peer --relative-to --out --json
-                    --flamegraph --help" ;;
+      bench) words="--list --quick --only --duration --warmup --repeat --row --peer --relative-to --view --out
+                    --json --flamegraph --help" ;;
     esac
     case "${COMP_WORDS[1]}:$current" in
       *:-*) ;;

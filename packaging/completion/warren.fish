@@ -39,6 +39,7 @@ complete -c warren -n '__fish_seen_subcommand_from bench' -l repeat -x -d 'Round
 complete -c warren -n '__fish_seen_subcommand_from bench' -l row -x -d 'Add a row: NAME=COMMAND'
 complete -c warren -n '__fish_seen_subcommand_from bench' -l peer -x -d 'Where a program is: NAME=COMMAND'
 complete -c warren -n '__fish_seen_subcommand_from bench' -l relative-to -x -d 'Compare with this row'
+complete -c warren -n '__fish_seen_subcommand_from bench' -l view -x -d 'Another table of the scenario'
 complete -c warren -n '__fish_seen_subcommand_from bench' -l out -r -d 'Folder of the report'
 complete -c warren -n '__fish_seen_subcommand_from bench' -l json -r -d 'File of the results'
 complete -c warren -n '__fish_seen_subcommand_from bench' -l flamegraph -d 'Profile each row'
