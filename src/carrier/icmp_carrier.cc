@@ -156,6 +156,15 @@ Result<> IcmpCarrier::attach(const std::string& device, const IcmpDeviceOptions&
   return fail_in(fmt::format("attach the carrier to {}", device), done.error());
 }
 
+int IcmpCarrier::attached_index(const std::string& device) const {
+  const auto link = socket_.link(device);
+  if (!link) return 0;
+  const auto entry = maps_.devices.find(static_cast<std::uint32_t>(link->index));
+  return entry && entry->mtu == link->mtu && attached(pins_, Hook::egress, link->index)
+             ? link->index
+             : 0;
+}
+
 Result<> IcmpCarrier::attach_programs(const netlink::Link& link, int exit,
                                       const IcmpDeviceOptions& options) {
   const auto put = [&](Hook hook, int ifindex, const Fd& program) -> Result<> {
@@ -232,16 +241,23 @@ Result<> IcmpCarrier::remove_everything() {
 }
 
 Result<> IcmpCarrier::add_server(const IcmpServer& server) {
-  const auto context = fmt::format("carry UDP to {}", server.endpoint());
   if (const auto there = maps_.servers.find(key_of(server))) {
     const auto known = from_map(key_of(server), *there);
     if (known.tag == server.tag) return {};
     return fail(
-        fmt::format("{}: it is carried already, with tag {}; `warren icmp remove {}` ends that",
-                    context, known.tag.to_string(), server.endpoint()),
+        fmt::format("carry UDP to {}: it is carried already, with tag {}; `warren icmp remove "
+                    "{}` ends that",
+                    server.endpoint(), known.tag.to_string(), server.endpoint()),
         EEXIST);
   }
-  if (const auto reply = maps_.replies.find(reply_key_of(server)))
+  return set_server(server);
+}
+
+Result<> IcmpCarrier::set_server(const IcmpServer& server) {
+  const auto context = fmt::format("carry UDP to {}", server.endpoint());
+  const auto there = maps_.servers.find(key_of(server));
+  const auto reply = maps_.replies.find(reply_key_of(server));
+  if (reply && reply->port != htons(server.port))
     return fail(
         fmt::format("{}: tag {} of this server is in use for port {}; one tag is for one port. "
                     "Ask the server for another ticket",
@@ -249,15 +265,20 @@ Result<> IcmpCarrier::add_server(const IcmpServer& server) {
         EEXIST);
   if (auto done = maps_.replies.put(reply_key_of(server), {.port = htons(server.port)}); !done)
     return fail_in(context, full("servers", maps_.replies.capacity(), done.error()).value());
-  icmp_server value{};
+  auto value = there.value_or(icmp_server{});
   value.tag = server.tag.value;
   value.profile = to_map(server.tag.profile);
   put_name(value.name, server.name);
-  auto done = maps_.servers.put(key_of(server), value);
-  if (done) return done;
-  if (auto undone = maps_.replies.erase(reply_key_of(server)); !undone)
-    log::error("{}", undone.error().message);
-  return fail_in(context, full("servers", maps_.servers.capacity(), done.error()).value());
+  if (auto done = maps_.servers.put(key_of(server), value); !done) {
+    if (!reply)
+      if (auto undone = maps_.replies.erase(reply_key_of(server)); !undone)
+        log::error("{}", undone.error().message);
+    return fail_in(context, full("servers", maps_.servers.capacity(), done.error()).value());
+  }
+  if (there)
+    if (const auto former = from_map(key_of(server), *there); former.tag != server.tag)
+      return maps_.replies.erase(reply_key_of(former));
+  return {};
 }
 
 Result<> IcmpCarrier::remove_server(const IcmpServer& server) {
@@ -279,6 +300,26 @@ Result<> IcmpCarrier::add_user(const IcmpUser& user) {
   if (done) return done;
   if (auto undone = count_port(user.port, -1); !undone) log::error("{}", undone.error().message);
   return fail_in(context, full("users", maps_.users.capacity(), done.error()).value());
+}
+
+Result<> IcmpCarrier::set_user(const IcmpUser& user) {
+  const auto there = maps_.users.find(key_of(user.tag));
+  if (there && get_name(there->name) == user.name) {
+    auto value = to_map(user);
+    value.counts = there->counts;
+    auto done = count_port(user.port, 1);
+    if (done) done = maps_.users.put(key_of(user.tag), value);
+    if (done) done = count_port(ntohs(there->port), -1);
+    if (!done) return fail_in(fmt::format("serve {}", user.name), done.error());
+  } else if (auto done = add_user(user); !done) {
+    return done;
+  }
+  const auto all = users();
+  if (!all) return tl::unexpected(all.error());
+  for (const auto& former : *all)
+    if (former.name == user.name && former.tag != user.tag)
+      if (auto done = remove_user(former); !done) return done;
+  return {};
 }
 
 Result<> IcmpCarrier::remove_user(const IcmpUser& user) {

@@ -46,6 +46,7 @@ struct IcmpServer {
   std::string name{};  ///< for people
 
   [[nodiscard]] std::string endpoint() const;  ///< "203.0.113.7:51820"
+  friend bool operator==(const IcmpServer&, const IcmpServer&) = default;
 };
 
 /// Where this host is a server.
@@ -55,13 +56,17 @@ struct IcmpUser {
   std::uint16_t port = 0;
   std::optional<IpPrefix> from{};       ///< sessions only from there
   bool any_first = false;               ///< any packet opens a session, not only WireGuard's
-  std::uint32_t max_age_seconds = 180;  ///< without a packet from the client
+  std::uint32_t max_age_seconds = 300;  ///< without a packet from the client
+
+  friend bool operator==(const IcmpUser&, const IcmpUser&) = default;
 };
 
 struct IcmpDeviceOptions {
   ChecksumMode checksum = ChecksumMode::automatic;
   bool xdp = false;  ///< where the driver can and nobody else sits there
   Tcx tcx = Tcx::use;
+
+  friend bool operator==(const IcmpDeviceOptions&, const IcmpDeviceOptions&) = default;
 };
 
 struct IcmpDeviceState {
@@ -106,6 +111,8 @@ class IcmpCarrier {
                         const std::function<Result<>()>& action);
   /// Attaches a device, or brings one that is attached up to date.
   Result<> attach(const std::string& device, const IcmpDeviceOptions& options);
+  /// Of a device that is attached, the index; 0 where it is not, or its MTU has changed since.
+  [[nodiscard]] int attached_index(const std::string& device) const;
   /// From one device. Flows that are configured stay closed there.
   Result<> detach(const std::string& device);
   /// Forgets devices that have vanished.
@@ -115,8 +122,12 @@ class IcmpCarrier {
 
   /// The same server with the same tag again is no error.
   Result<> add_server(const IcmpServer& server);
+  /// As add_server(), and takes another tag's place without a moment between.
+  Result<> set_server(const IcmpServer& server);
   Result<> remove_server(const IcmpServer& server);
   Result<> add_user(const IcmpUser& user);
+  /// As add_user(), and takes the place of what this user had before.
+  Result<> set_user(const IcmpUser& user);
   Result<> remove_user(const IcmpUser& user);
   [[nodiscard]] Result<std::vector<IcmpServer>> servers() const;
   [[nodiscard]] Result<std::vector<IcmpUser>> users() const;

@@ -60,6 +60,11 @@ const DescribedNode* find_end(TomlTable& root, const std::vector<DescribedNode>&
                                          name, suggest(name, names)));
     return nullptr;
   }
+  if (node->kind->medium == nullptr) {
+    root.error(end.position, fmt::format("link to \"{}\": an {} has no ports; it needs no link",
+                                         end.text, node->kind->name));
+    return nullptr;
+  }
   const auto& ports = node->kind->ports;
   if (ports.empty() && dot == std::string::npos) return &*node;
   if (ports.empty()) {

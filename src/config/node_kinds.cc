@@ -9,7 +9,7 @@
 namespace warren::config {
 
 std::span<const NodeKind> node_kinds() {
-  static const std::array<NodeKind, 2> kinds = {{
+  static const std::array<NodeKind, 3> kinds = {{
       {"tun",
        {},
        [](TomlTable& section, const std::string& node) -> std::shared_ptr<const NodeConfig> {
@@ -28,6 +28,12 @@ std::span<const NodeKind> node_kinds() {
        [](const NodeConfig& config) {
          return static_cast<const ImpairNodeConfig&>(config).medium();
        }},
+      {"icmp",
+       {},
+       [](TomlTable& section, const std::string& node) -> std::shared_ptr<const NodeConfig> {
+         return std::make_shared<carrier::IcmpNodeConfig>(read_icmp_section(section, node));
+       },
+       nullptr},
   }};
   return kinds;
 }

@@ -18,7 +18,7 @@ struct NodeKind {
       ports;  ///< empty for a node with one port, which links call by the node's name
   /// Reads the section of node `node`; mistakes are noted in the document.
   std::shared_ptr<const NodeConfig> (*read)(TomlTable& section, const std::string& node);
-  /// What the ports of such a node carry.
+  /// What the ports of such a node carry; none where it has no ports, and so no links.
   Medium (*medium)(const NodeConfig& config);
 };
 

@@ -7,6 +7,7 @@
 
 #include <warren/tun.h>
 
+#include "carrier/icmp_node.h"
 #include "config/toml_reader.h"
 #include "core/port.h"
 #include "io/impairment.h"
@@ -17,6 +18,9 @@ namespace warren::config {
 [[nodiscard]] TunConfig read_tun_section(TomlTable& section, const std::string& name);
 /// [impair.NAME]
 [[nodiscard]] ImpairmentConfig read_impair_section(TomlTable& section);
+/// [icmp.NAME]
+[[nodiscard]] carrier::IcmpNodeSettings read_icmp_section(TomlTable& section,
+                                                          const std::string& name);
 /// The key `medium`: "ip" (default) or "ethernet".
 [[nodiscard]] Medium read_medium(TomlTable& section);
 
