@@ -289,6 +289,7 @@ std::vector<std::pair<std::string, std::string>> IcmpNode::details() const {
         details.emplace_back("sessions", std::to_string(user.sessions));
       }
     for (const auto& device : state->devices)
+      if (!device.name.empty())
       details.emplace_back("dev " + device.name,
                            device.checksum.mode == ChecksumMode::balance ? "balance" : "software");
     details.emplace_back("out", fmt::format("{} packets", counts.tx_packets));
