@@ -7,11 +7,48 @@ _warren_instances() {
   done
 }
 
+_warren_icmp() {
+  local command="${COMP_WORDS[2]}" words=""
+  if [ "$COMP_CWORD" -eq 2 ]; then
+    mapfile -t COMPREPLY < <(compgen -W "serve connect list stats remove detach --help" -- "$current")
+    return
+  fi
+  case "$previous" in
+    --dev) words="$(cd /sys/class/net && echo *)" ;;
+    --checksum) words="auto balance software" ;;
+    --xdp) words="auto off" ;;
+    --profile) words="warren tutu" ;;
+    --first) words="wireguard any" ;;
+    --port | --user | --tag | --from | --max-age | --host | --server | --uid) return ;;
+  esac
+  if [ -z "$words" ]; then
+    case "$command" in
+      serve) words="--port --user --tag --from --first --max-age --host --dev --checksum --xdp --profile --uid --json --help" ;;
+      connect) words="--server --dev --checksum --xdp --profile --uid --help" ;;
+      list) words="--json --help" ;;
+      stats) words="--watch --json --help" ;;
+      remove) words="--all --help" ;;
+      detach) words="--dev --help" ;;
+    esac
+    case "$command:$current" in
+      *:-*) ;;
+      connect:*)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return ;;
+    esac
+  fi
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+
 _warren() {
   local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" words=""
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W "up status reload down doctor bench --help --version" -- "$current")
+    mapfile -t COMPREPLY < <(compgen -W "up status reload down doctor bench icmp --help --version" -- "$current")
+    return
+  fi
+  if [ "${COMP_WORDS[1]}" = icmp ]; then
+    _warren_icmp
     return
   fi
   case "$previous" in

@@ -18,6 +18,8 @@ complete -c warren -n __fish_use_subcommand -a down -d 'Take a running instance 
 complete -c warren -n __fish_use_subcommand -a doctor -d 'Say what this machine offers and lacks'
 complete -c warren -n __fish_use_subcommand -a bench -d 'Measure links side by side'
 
+complete -c warren -n __fish_use_subcommand -a icmp -d 'Carry UDP inside ICMP echo messages'
+
 complete -c warren -n '__fish_seen_subcommand_from up' -F
 complete -c warren -n '__fish_seen_subcommand_from up' -l name -x -d 'Name of the instance'
 complete -c warren -n '__fish_seen_subcommand_from up' -l check -d 'Only read the file'
@@ -43,3 +45,29 @@ complete -c warren -n '__fish_seen_subcommand_from bench' -l view -x -d 'Another
 complete -c warren -n '__fish_seen_subcommand_from bench' -l out -r -d 'Folder of the report'
 complete -c warren -n '__fish_seen_subcommand_from bench' -l json -r -d 'File of the results'
 complete -c warren -n '__fish_seen_subcommand_from bench' -l flamegraph -d 'Profile each row'
+
+set -l icmp_commands serve connect list stats remove detach
+set -l icmp "__fish_seen_subcommand_from icmp; and not __fish_seen_subcommand_from $icmp_commands"
+complete -c warren -n $icmp -a serve -d "Take users' UDP out of ICMP"
+complete -c warren -n $icmp -a connect -d 'Carry UDP to a server inside ICMP'
+complete -c warren -n $icmp -a list -d 'Show what is carried, and how'
+complete -c warren -n $icmp -a stats -d 'Show how much is carried'
+complete -c warren -n $icmp -a remove -d 'End flows'
+complete -c warren -n $icmp -a detach -d 'Take the carrier off interfaces'
+complete -c warren -n '__fish_seen_subcommand_from serve' -l port -x -d 'UDP port that is served'
+complete -c warren -n '__fish_seen_subcommand_from serve' -l user -x -d 'Name of a user'
+complete -c warren -n '__fish_seen_subcommand_from serve' -l tag -x -d "The user's tag"
+complete -c warren -n '__fish_seen_subcommand_from serve' -l from -x -d 'Only from this network'
+complete -c warren -n '__fish_seen_subcommand_from serve' -l first -x -a 'wireguard any' -d 'What opens a session'
+complete -c warren -n '__fish_seen_subcommand_from serve' -l max-age -x -d 'A session without packets ends after'
+complete -c warren -n '__fish_seen_subcommand_from serve' -l host -x -d 'How clients reach this server'
+complete -c warren -n '__fish_seen_subcommand_from connect' -F
+complete -c warren -n '__fish_seen_subcommand_from connect' -l server -x -d "HOST:PORT in place of the ticket's"
+complete -c warren -n '__fish_seen_subcommand_from serve connect detach' -l dev -x -a '(command ls /sys/class/net)' -d 'Interface'
+complete -c warren -n '__fish_seen_subcommand_from serve connect' -l checksum -x -a 'auto balance software' -d 'Who completes checksums'
+complete -c warren -n '__fish_seen_subcommand_from serve connect' -l xdp -x -a 'auto off' -d 'In the driver'
+complete -c warren -n '__fish_seen_subcommand_from serve connect' -l profile -x -a 'warren tutu' -d 'Wire format'
+complete -c warren -n '__fish_seen_subcommand_from serve connect' -l uid -x -d 'User id of tutu'
+complete -c warren -n '__fish_seen_subcommand_from serve list stats' -l json -d 'JSON'
+complete -c warren -n '__fish_seen_subcommand_from stats' -l watch -d 'Show it every second, with rates'
+complete -c warren -n '__fish_seen_subcommand_from remove' -l all -d 'Every flow'

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <linux/pkt_sched.h>
 
+#include "carrier/libbpf_words.h"
 #include "linux/netlink.h"
 
 namespace warren::carrier::clsact {
@@ -31,6 +32,7 @@ bpf_tc_opts options_at(Place place) {
 }
 
 Result<> put(int ifindex, bool egress, Place place, int program, std::uint32_t flags) {
+  const LibbpfWords quiet;
   const auto hook = hook_of(ifindex, egress);
   auto options = options_at(place);
   options.prog_fd = program;
@@ -43,6 +45,7 @@ Result<> put(int ifindex, bool egress, Place place, int program, std::uint32_t f
 }  // namespace
 
 Result<bool> create(int ifindex) {
+  const LibbpfWords quiet;
   auto hook = hook_of(ifindex, true);
   hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_EGRESS | BPF_TC_INGRESS);
   const int error = ::bpf_tc_hook_create(&hook);
@@ -51,6 +54,7 @@ Result<bool> create(int ifindex) {
 }
 
 Result<> remove_if_empty(int ifindex) {
+  const LibbpfWords quiet;
   auto socket = netlink::Socket::open();
   if (!socket) return tl::unexpected(socket.error());
   for (const std::uint32_t end : {TC_H_MIN_EGRESS, TC_H_MIN_INGRESS}) {
@@ -79,6 +83,7 @@ Result<> replace(int ifindex, bool egress, Place place, int program) {
 }
 
 Result<> remove(int ifindex, bool egress, Place place) {
+  const LibbpfWords quiet;
   const auto hook = hook_of(ifindex, egress);
   const auto options = options_at(place);
   if (const int error = ::bpf_tc_detach(&hook, &options); error != 0 && error != -ENOENT)
@@ -87,6 +92,7 @@ Result<> remove(int ifindex, bool egress, Place place) {
 }
 
 std::optional<Place> find(int ifindex, bool egress, int program) {
+  const LibbpfWords quiet;
   bpf_prog_info info{};
   std::uint32_t size = sizeof info;
   if (::bpf_obj_get_info_by_fd(program, &info, &size) != 0) return std::nullopt;

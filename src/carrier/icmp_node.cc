@@ -290,8 +290,9 @@ std::vector<std::pair<std::string, std::string>> IcmpNode::details() const {
       }
     for (const auto& device : state->devices)
       if (!device.name.empty())
-      details.emplace_back("dev " + device.name,
-                           device.checksum.mode == ChecksumMode::balance ? "balance" : "software");
+        details.emplace_back("dev " + device.name, device.checksum.mode == ChecksumMode::balance
+                                                       ? "balance"
+                                                       : "software");
     details.emplace_back("out", fmt::format("{} packets", counts.tx_packets));
     details.emplace_back("in", fmt::format("{} packets", counts.rx_packets));
   }

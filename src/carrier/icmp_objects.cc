@@ -8,13 +8,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdarg>
 #include <memory>
 #include <string_view>
 #include <utility>
 
 #include "carrier/attach.h"
 #include "carrier/bpf_link.h"
+#include "carrier/libbpf_words.h"
 #include "core/log.h"
 
 namespace warren::carrier {
@@ -25,21 +25,6 @@ struct Close {
   void operator()(icmp_carrier_bpf* skeleton) const { icmp_carrier_bpf__destroy(skeleton); }
 };
 using Skeleton = std::unique_ptr<icmp_carrier_bpf, Close>;
-
-// What the library says while it loads; its last words are the reason of a failure.
-std::string& library_words() {
-  static thread_local std::string words;
-  return words;
-}
-
-__attribute__((format(printf, 2, 0))) int keep_words(libbpf_print_level level, const char* format,
-                                                     va_list arguments) {
-  if (level == LIBBPF_DEBUG) return 0;
-  std::array<char, 1024> text;
-  std::vsnprintf(text.data(), text.size(), format, arguments);
-  library_words() += text.data();
-  return 0;
-}
 
 // Which build the programs are of.
 std::uint64_t content() {
@@ -97,8 +82,7 @@ Result<> pin_maps(BpfPins& pins, bpf_object* object) {
 
 // One try; programs in `without` are left out.
 Result<Skeleton> load(const BpfPins& pins, const std::vector<const char*>& without) {
-  library_words().clear();
-  const auto former = ::libbpf_set_print(keep_words);
+  const LibbpfWords listen;
   Skeleton skeleton(icmp_carrier_bpf__open());
   Result<> done;
   if (!skeleton) done = fail_errno("open the kernel programs");
@@ -112,23 +96,18 @@ Result<Skeleton> load(const BpfPins& pins, const std::vector<const char*>& witho
   if (done)
     if (const int error = icmp_carrier_bpf__load(skeleton.get()); error != 0)
       done = fail_errno("load the kernel programs", -error);
-  ::libbpf_set_print(former);
   if (!done) return tl::unexpected(done.error());
   return skeleton;
 }
 
 Error explain(const Error& error) {
-  auto words = library_words();
-  log::debug("{}", words);
-  while (words.ends_with('\n')) words.pop_back();
-  const auto last = words.rfind('\n');
-  const auto reason = last == std::string::npos ? words : words.substr(last + 1);
+  log::debug("{}", LibbpfWords::all());
   const auto hint =
       error.code == EPERM
           ? "run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
           : "the carrier needs kernel 6.1 with CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_BPF and "
             "CONFIG_DEBUG_INFO_BTF; `warren doctor` says what is missing";
-  return {fmt::format("{} ({}); {}", error.message, reason, hint), error.code};
+  return {fmt::format("{} ({}); {}", error.message, LibbpfWords::last(), hint), error.code};
 }
 
 // The skeleton closes its own.

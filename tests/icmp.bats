@@ -1,0 +1,304 @@
+# `warren icmp` as a user meets it. WARREN is the program.
+
+bats_require_minimum_version 1.5.0
+load machine.bash
+
+# Two hosts on one wire: left (10.9.0.1, c0) and right (10.9.0.2, s0), and small programs for UDP.
+read -r -d '' hosts_prologue <<'BASH' || true
+    mount -t bpf none /sys/fs/bpf
+    connect_hosts() {
+      ip link add c0 netns left type veth peer name s0 netns right
+      ip -n left address add 10.9.0.1/24 dev c0
+      ip -n right address add 10.9.0.2/24 dev s0
+      for end in "left c0" "right s0"; do
+        set -- $end
+        ip -n $1 link set lo up
+        ip -n $1 link set $2 up
+      done
+    }
+    ip netns add left
+    ip netns add right
+    connect_hosts
+    left() { ip netns exec left "$@"; }
+    right() { ip netns exec right "$@"; }
+    # echo_server PORT: answers every datagram with itself, until the machine ends.
+    cat >echo.py <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", int(sys.argv[1])))
+open(sys.argv[2], "w").close()
+while True:
+    data, peer = s.recvfrom(65535)
+    try:
+        s.sendto(data, peer)
+    except PermissionError:
+        pass
+PY
+    echo_server() {
+      right python3 echo.py "$1" ready.$1 &
+      until_true [ -e ready.$1 ]
+    }
+    # exchange PORT: true where an answer comes back.
+    cat >ask.py <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(0.5)
+try:
+    s.sendto(b"question", ("10.9.0.2", int(sys.argv[1])))
+    sys.exit(s.recv(100) != b"question")
+except (socket.timeout, PermissionError):
+    sys.exit(1)
+PY
+    exchange() { left python3 ask.py "$1"; }
+    # What crosses the wire, by IP protocol, since `watch_wire`.
+    cat >wire.py <<'PY'
+import socket, signal, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))  # ETH_P_ALL: as it is on the wire
+s.bind(("s0", 3))
+counts = {1: 0, 17: 0}
+def end(*_):
+    print("icmp", counts[1], "udp", counts[17], file=open("wire", "w"))
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+open("watching", "w").close()
+while True:
+    packet, address = s.recvfrom(65535)
+    if address[1] == 0x0800:
+        counts[packet[9]] = counts.get(packet[9], 0) + 1
+PY
+    watch_wire() {
+      rm -f watching wire
+      ip netns exec right python3 wire.py &
+      watcher=$!
+      until_true [ -e watching ]
+    }
+    wire() {
+      kill $watcher 2>/dev/null || true
+      until_true [ -s wire ]
+      cat wire
+    }
+    nothing_left() {
+      [ -z "$(find /sys/fs/bpf -name 'net-*')" ] || fail "pins: $(find /sys/fs/bpf)"
+      for host in left right; do
+        ! ip -n $host -br link | grep -q '^wc' || fail "$host: $(ip -n $host -br link)"
+      done
+    }
+BASH
+
+# hosts <<'SH': the script runs on a machine with them.
+hosts() {
+  { echo "$hosts_prologue"; cat; } | machine
+}
+
+@test "every subcommand explains itself" {
+  run -0 "$WARREN" icmp --help
+  [[ "$output" == *Examples:* ]]
+  for command in serve connect list stats remove detach; do
+    run -0 "$WARREN" icmp "$command" --help
+    [[ "$output" == *Examples:* ]]
+  done
+  run -2 "$WARREN" icmp
+  run -2 "$WARREN" icmp serve --user alice
+  [[ "$output" == *--port*"warren icmp serve --help"* ]]
+}
+
+@test "its man page and completions know every option" {
+  cd "$BATS_TEST_DIRNAME/.."
+  for command in serve connect list stats remove detach; do
+    for option in $("$WARREN" icmp "$command" --help | grep -oE '^ +(-h,)?--[a-z-]+' | grep -oE '[a-z][a-z-]+$'); do
+      [ "$option" = help ] || grep -qE "Fl -$option( |$)" docs/man/warren-icmp.1 || { echo "the man page lacks --$option"; return 1; }
+      for file in packaging/completion/*; do
+        grep -qE -- "(--|-l )$option([^a-z-]|$)" "$file" || { echo "$file lacks --$option"; return 1; }
+      done
+    done
+  done
+}
+
+@test "a client and a server from the command line" {
+  hosts <<'SH'
+    echo_server 5000
+    watch_wire
+    right warren icmp serve --port 5000 --user alice --first any --dev s0 >ticket
+    grep -qE '^warren-icmp:alice@10\.9\.0\.2:5000/[0-9a-f]{4}$' ticket || fail "$(cat ticket)"
+    left warren icmp connect ticket
+    exchange 5000
+    exchange 5000
+    left ping -q -c 2 -i 0.01 -w 5 10.9.0.2
+    left warren icmp list >list
+    grep -q 'interface c0' list && grep -q 'checksum software: veth' list && grep -q 'client of 10.9.0.2:5000 as alice' list ||
+      fail "$(cat list)"
+    right warren icmp list --json | grep -q '"sessions": 2' || fail "$(right warren icmp list --json)"
+    right warren icmp stats --json | grep -q '"rx_packets": 2' || fail "$(right warren icmp stats --json)"
+    left warren icmp stats | grep -qE '^to 10.9.0.2:5000 +2 +72 +2 +72' || fail "$(left warren icmp stats)"
+    wire | grep -qE '^icmp 8 udp 0$' || fail "$(cat wire)"
+    left warren icmp remove alice
+    ! exchange 5000 || fail "a served port answers plain UDP"
+    right warren icmp remove --all
+    exchange 5000
+    left warren icmp detach --dev c0
+    right warren icmp detach
+    nothing_left
+SH
+}
+
+@test "stats show rates" {
+  hosts <<'SH'
+    right warren icmp serve --port 5000 --user alice --dev s0 >ticket
+    timeout 3 ip netns exec right warren icmp stats --watch --json >rates || true
+    grep -q '"rx_bits_per_second":0.0' rates || fail "$(cat rates)"
+SH
+}
+
+@test "a flow that should be carried stays closed where nothing is attached" {
+  hosts <<'SH'
+    echo_server 5000
+    exchange 5000
+    right warren icmp serve --port 5000 --user alice --first any --dev s0 >ticket
+    left warren icmp connect ticket
+    left warren icmp detach --dev c0 2>err
+    ! exchange 5000 || fail "it left"
+    left warren icmp stats --json | grep -q '"not_attached": 1' || fail "$(left warren icmp stats)"
+    left warren icmp connect ticket
+    exchange 5000
+SH
+}
+
+@test "bad input is named and leaves nothing" {
+  hosts <<'SH'
+    refused() {
+      local host=$1 text=$2
+      shift 2
+      ! $host warren icmp "$@" 2>err >out || fail "accepted: $*"
+      grep -qF -- "$text" err || fail "expected '$text' of $*: $(cat err)"
+      [ "$(wc -l <err)" -eq 1 ] || fail "more than one line: $(cat err)"
+    }
+    refused right 'find network device nope: No such device' serve --port 5000 --user alice --dev nope --host h
+    refused right 'there is no default route' serve --port 5000 --user alice
+    refused right '1 to 65535' serve --port 0 --user alice --dev s0
+    refused right '1 to 65535' serve --port 65536 --user alice --dev s0
+    refused right '1 to 65535' serve --port wg --user alice --dev s0
+    refused right 'tag 0000 is not usable' serve --port 5000 --user alice --dev s0 --tag 0
+    refused right 'tag ffff is not usable' serve --port 5000 --user alice --dev s0 --tag 0xffff
+    refused right 'is not a tag' serve --port 5000 --user alice --dev s0 --tag 12345
+    refused right 'cannot name a user' serve --port 5000 --user 'a b' --dev s0
+    refused right 'given twice' serve --port 5000 --user a --user a --dev s0
+    refused right '--from' serve --port 5000 --user a --dev s0 --from 10.0.0.0/33
+    refused right '--max-age' serve --port 5000 --user a --dev s0 --max-age 0s
+    refused right '--uid' serve --port 5000 --user a --dev s0 --profile tutu
+    refused right '--uid' serve --port 5000 --user a --dev s0 --profile tutu --uid 256
+    refused right '--uid belongs to' serve --port 5000 --user a --dev s0 --uid 1
+    refused right '--host' serve --port 5000 --user a --dev s0 --host 'a b'
+    refused left 'is neither a ticket' connect absent.ticket
+    refused left 'is not a ticket' connect warren-icmp:10.9.0.2:5000
+    refused left 'tag ffff' connect warren-icmp:10.9.0.2:5000/ffff
+    refused left 'find the route to 192.0.2.1' connect warren-icmp:192.0.2.1:5000/1
+    refused left 'is an address of this host' connect warren-icmp:10.9.0.1:5000/1
+    refused left 'HOST:PORT' connect 10.9.0.2 --profile tutu --uid 7
+    refused left '--server' connect warren-icmp:10.9.0.2:5000/1 --server h
+    refused left 'nothing is carried by the name "alice"' remove alice
+    refused left 'say which flow ends' remove
+    refused left 'c0 is not attached' detach --dev c0
+    left warren icmp detach
+    left warren icmp remove --all
+    left warren icmp list | grep -q 'nothing is carried'
+    nothing_left
+    right warren icmp serve --port 5000 --user alice --dev s0 --tag 1 >/dev/null
+    refused right 'alice is served already, on port 5000 with tag 0001' serve --port 6000 --user alice --dev s0
+    refused right 'tag 0001 is taken, by alice' serve --port 5000 --user bob --tag 0x1 --dev s0
+    right warren icmp serve --port 5000 --user bob --dev s0 >/dev/null
+    right warren icmp remove bob
+    left warren icmp connect warren-icmp:10.9.0.2:5000/1
+    left warren icmp connect warren-icmp:10.9.0.2:5000/1
+    refused left 'carried already, with tag 0001' connect warren-icmp:10.9.0.2:5000/2
+    refused left 'in use for port 5000' connect warren-icmp:10.9.0.2:6000/1
+SH
+}
+
+@test "without privileges" {
+  hosts <<'SH'
+    for command in 'serve --port 5000 --user alice --dev s0' 'connect warren-icmp:10.9.0.1:5000/1 --dev s0' 'detach'; do
+      ! right setpriv --reuid=65534 --regid=65534 --clear-groups /mnt/warren icmp $command 2>err || fail "it ran: $command"
+      grep -qi 'as root' err || fail "$(cat err)"
+    done
+    nothing_left
+SH
+}
+
+@test "another XDP program keeps its place, and that is said" {
+  hosts <<'SH'
+    echo '__attribute__((section("xdp"))) int pass(void *context) { return 2; }' >pass.c
+    clang -target bpf -O2 -c pass.c -o pass.o
+    ip -n right link set s0 xdpdrv obj pass.o sec xdp
+    right warren icmp serve --port 5000 --user alice --first any --dev s0 --xdp auto >ticket 2>err
+    grep -q 'another XDP program sits on s0; tc is used' err || fail "$(cat err)"
+    right warren icmp list | grep -q 'in tcx' || fail "$(right warren icmp list)"
+    right warren icmp list | grep -q 'another XDP program' || fail "$(right warren icmp list)"
+    right warren icmp detach
+    ip -n right link show s0 | grep -q xdp || fail "it is gone"
+    ip -n right link set s0 xdp off
+    right warren icmp serve --port 5000 --user alice --first any --dev s0 --xdp auto >ticket
+    right warren icmp list | grep -q 'in xdp' || fail "$(right warren icmp list)"
+    echo_server 5000
+    left warren icmp connect ticket --xdp auto
+    exchange 5000
+    exchange 5000
+SH
+}
+
+write_flow() {
+  cat >flow.toml <<'TOML'
+[icmp.alice]
+role = "serve"
+netns = "right"
+port = 5000
+tag = "3fa2"
+first = "any"
+dev = ["s0"]
+
+[icmp.home]
+role = "connect"
+netns = "left"
+ticket = "warren-icmp:alice@10.9.0.2:5000/3fa2"
+TOML
+}
+
+@test "warren up keeps a flow going" {
+  { declare -f write_flow; cat <<'SH'; } | hosts
+    write_flow
+    echo_server 5000
+    start flow.toml
+    until_true exchange 5000
+    warren status | grep -q 'home (icmp): role connect, server 10.9.0.2:5000, tag 3fa2, dev c0 software' || fail "$(warren status)"
+    ip -n left link del c0
+    until_true sh -c 'warren status | grep -q "home.*problem"'
+    connect_hosts
+    watch_wire
+    until_true exchange 5000
+    wire | grep -q 'udp 0$' || fail "$(cat wire)"
+    warren down
+    nothing_left
+    exchange 5000
+SH
+}
+
+@test "a killed warren up leaves the flow carried, and the next one takes it over" {
+  { declare -f write_flow; cat <<'SH'; } | hosts
+    write_flow
+    echo_server 5000
+    start flow.toml
+    until_true exchange 5000
+    watch_wire
+    kill -KILL $pid
+    wait $pid || true
+    exchange 5000
+    start flow.toml
+    exchange 5000
+    sed -i 's/3fa2/0007/' flow.toml
+    warren reload
+    exchange 5000
+    right warren icmp list | grep -q 'tag 0007' || fail "$(right warren icmp list)"
+    wire | grep -q 'udp 0$' || fail "$(cat wire)"
+    warren down
+    nothing_left
+SH
+}
