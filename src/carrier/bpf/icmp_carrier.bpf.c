@@ -34,6 +34,15 @@ static __always_inline int parse_context(struct __sk_buff* context, __u32 l3,
   return parse(start_of(context), end_of(context), ethertype, l3, packet);
 }
 
+/* Copies `size` bytes, a constant, from `at`: mostly those can be read directly. */
+static __always_inline int read_bytes(struct __sk_buff* context, __u32 at, void* to, __u32 size) {
+  void* from = start_of(context) + at;
+  if (at > 2 * MAX_HEADERS || from + size > end_of(context))
+    return bpf_skb_load_bytes(context, at, to, size);
+  __builtin_memcpy(to, from, size);
+  return 0;
+}
+
 static __always_inline int detour(struct __sk_buff* context, const struct icmp_device* device) {
   if (!device->detour || device->exit) return drop(ICMP_DROP_NO_DETOUR);
   if (device->link_header == 0) {
@@ -56,7 +65,7 @@ int carry(struct __sk_buff* context) {
   if (packet.protocol != IPPROTO_UDP) return TC_ACT_UNSPEC;
   if (packet.later_fragment) return was_dropped(&packet) ? drop(ICMP_DROP_FRAGMENT) : TC_ACT_UNSPEC;
   struct udphdr udp;
-  if (bpf_skb_load_bytes(context, packet.l4, &udp, sizeof(udp))) return TC_ACT_UNSPEC;
+  if (read_bytes(context, packet.l4, &udp, sizeof(udp))) return TC_ACT_UNSPEC;
 
   struct flow flow;
   enum owner owner = find_flow(&packet, &udp, &flow);
@@ -88,23 +97,15 @@ int restore(struct __sk_buff* context) {
       packet.bound || context->gso_size || packet.l4_length < sizeof(struct echo) ||
       packet.l4 + packet.l4_length > context->len)
     return TC_ACT_UNSPEC;
-  struct {
-    struct echo echo;
-    __be32 first_word;
-  } message = {};
-  __u32 size = packet.l4_length < sizeof(message) ? sizeof(message.echo) : sizeof(message);
-  if (bpf_skb_load_bytes(context, packet.l4, &message, size)) return TC_ACT_UNSPEC;
-
-  if (is_error(&packet, message.echo.type))
-    return restore_quoted(context, &packet, message.echo.checksum);
+  struct echo echo;
+  if (read_bytes(context, packet.l4, &echo, sizeof(echo))) return TC_ACT_UNSPEC;
+  if (is_error(&packet, echo.type)) return restore_quoted(context, &packet, echo.checksum);
 
   __u64 addresses = sum_addresses(&packet);
   struct udphdr udp = {.len = bpf_htons(packet.l4_length)};
   struct icmp_counts* counts = NULL;
   int reason = -1;
-  if (!accept_message(&packet, &message.echo, addresses, message.first_word, &udp, &counts,
-                      &reason) ||
-      !counts) {
+  if (!accept_message(&packet, &echo, addresses, context, &udp, &counts, &reason) || !counts) {
     if (reason >= 0) count_reason(reason);
     return TC_ACT_UNSPEC;
   }
@@ -114,7 +115,7 @@ int restore(struct __sk_buff* context) {
     if (field != (int)(packet.l4 + offsetof(struct udphdr, check))) return TC_ACT_UNSPEC;
     udp.check = fold(sum_pseudo_header(&packet, addresses, IPPROTO_UDP));
   } else {
-    restore_checksum(&packet, &udp, addresses, payload_by_icmp(&packet, &message.echo, addresses));
+    restore_checksum(&packet, &udp, addresses, payload_by_icmp(&packet, &echo, addresses));
   }
   if (store_headers(context, &packet, IPPROTO_UDP, &udp,
                     BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH))
@@ -151,7 +152,7 @@ int restore_xdp(struct xdp_md* context) {
   struct udphdr udp = {.len = bpf_htons(packet.l4_length)};
   struct icmp_counts* counts = NULL;
   if (echo->sequence == unfinished ||
-      !accept_message(&packet, echo, addresses, 0, &udp, &counts, NULL) || !counts)
+      !accept_message(&packet, echo, addresses, NULL, &udp, &counts, NULL) || !counts)
     return XDP_PASS;
   restore_checksum(&packet, &udp, addresses, payload_by_icmp(&packet, echo, addresses));
   if (packet.ipv6) {
@@ -174,7 +175,7 @@ int guard(struct __sk_buff* context) {
   enum { DROP = 0, PASS = 1, LOOPBACK = 1 };
   __u32 ifindex = context->ifindex;
   struct packet packet;
-  if (ifindex == LOOPBACK) return PASS;
+  if (ifindex == LOOPBACK || bpf_map_lookup_elem(&devices, &ifindex)) return PASS;
   if (parse(start_of(context), end_of(context), context->protocol, 0, &packet) != PARSED)
     return PASS;
   if (packet.protocol != IPPROTO_UDP) return PASS;
@@ -186,9 +187,7 @@ int guard(struct __sk_buff* context) {
     __be16 port = udp.source;
     if (!find_server(&packet, &udp) && !bpf_map_lookup_elem(&ports, &port)) return PASS;
   }
-  if (bpf_map_lookup_elem(&devices, &ifindex) ||
-      (netns_cookie && netns_cookie != netns_of(context)))
-    return PASS;
+  if (netns_cookie && netns_cookie != netns_of(context)) return PASS;
   if (packet.fragment) remember_fragment(&packet);
   count_reason(ICMP_DROP_NOT_ATTACHED);
   return DROP;

@@ -15,6 +15,7 @@
 static __always_inline int is_from(const struct icmp_address* address,
                                    const struct icmp_user* user) {
   __u32 bits = user->from_bits;
+  if (bits == 0) return 1;
 #pragma unroll
   for (int i = 0; i < 4; i++) {
     __u32 here = bits > 32 * i ? bits - 32 * i : 0;
@@ -24,18 +25,20 @@ static __always_inline int is_from(const struct icmp_address* address,
   return 1;
 }
 
-/* `first_word`: of the payload. */
-static __always_inline int opens_session(const struct packet* packet, const struct icmp_user* user,
-                                         __be32 first_word) {
-  return user->first == ICMP_FIRST_ANY ||
-         (packet->l4_length == sizeof(struct echo) + WIREGUARD_INITIATION_SIZE &&
-          first_word == WIREGUARD_INITIATION);
+static __always_inline int opens_session(struct __sk_buff* context, const struct packet* packet,
+                                         const struct icmp_user* user) {
+  __be32 start;
+  if (user->first == ICMP_FIRST_ANY) return 1;
+  return packet->l4_length == sizeof(struct echo) + WIREGUARD_INITIATION_SIZE &&
+         bpf_skb_load_bytes(context, packet->l4 + sizeof(struct echo), &start, sizeof(start)) ==
+             0 &&
+         start == WIREGUARD_INITIATION;
 }
 
-/* As a server. Returns whether the message is one of a user, whose counts and UDP ports are then set. With `reason` it
- * makes sessions, and says there what was known but did not fit; without, it only finds sessions. */
+/* As a server. Returns whether the message is one of a user, whose counts and UDP ports are then set. With `context` it
+ * makes sessions, and says in `reason` what was known but did not fit; without, it only finds sessions. */
 static __always_inline int accept_request(const struct packet* packet, const struct echo* echo,
-                                          __u16 tag, __be32 first_word, struct udphdr* udp,
+                                          __u16 tag, struct __sk_buff* context, struct udphdr* udp,
                                           struct icmp_counts** counts, int* reason) {
   struct icmp_user_key user_key = {.tag = tag, .profile = ICMP_PROFILE_WARREN};
   struct icmp_user* user = echo->code == 0 ? bpf_map_lookup_elem(&users, &user_key) : NULL;
@@ -46,7 +49,7 @@ static __always_inline int accept_request(const struct packet* packet, const str
     if (!user) return 0;
   }
   if (!is_from(&packet->source, user)) {
-    if (reason) *reason = ICMP_PASS_ADDRESS;
+    if (context) *reason = ICMP_PASS_ADDRESS;
     return 0;
   }
   struct icmp_session_key key = {
@@ -59,8 +62,8 @@ static __always_inline int accept_request(const struct packet* packet, const str
     if (session->sequence != echo->sequence && user_key.profile == ICMP_PROFILE_TUTU)
       session->sequence = echo->sequence;
   } else {
-    if (!reason) return 0;
-    if (!opens_session(packet, user, first_word)) {
+    if (!context) return 0;
+    if (!opens_session(context, packet, user)) {
       *reason = ICMP_PASS_NOT_OPENING;
       return 0;
     }
@@ -108,11 +111,12 @@ static __always_inline int is_reply(const struct packet* packet, const struct ec
 
 /* The ports of the UDP header that the message stands for, and who is counted; 0 where it stands for none. */
 static __always_inline int accept_message(const struct packet* packet, const struct echo* echo,
-                                          __u64 addresses, __be32 first_word, struct udphdr* udp,
-                                          struct icmp_counts** counts, int* reason) {
+                                          __u64 addresses, struct __sk_buff* context,
+                                          struct udphdr* udp, struct icmp_counts** counts,
+                                          int* reason) {
   __u16 tag = tag_of(packet, echo, addresses);
   if (is_request(packet, echo))
-    return accept_request(packet, echo, tag, first_word, udp, counts, reason);
+    return accept_request(packet, echo, tag, context, udp, counts, reason);
   if (is_reply(packet, echo)) return accept_reply(packet, echo, tag, udp, counts);
   return 0;
 }

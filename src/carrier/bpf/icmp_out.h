@@ -86,25 +86,33 @@ static __always_inline int sum_payload(struct __sk_buff* context, const struct p
   return 0;
 }
 
+/* Writes the transport header, and its protocol into the IP header. */
 static __always_inline int store_headers(struct __sk_buff* context, const struct packet* packet,
                                          __u8 protocol, const void* transport, __u64 flags) {
   if (packet->ipv6) {
     if (bpf_skb_store_bytes(context, packet->protocol_at, &protocol, 1,
                             flags & BPF_F_RECOMPUTE_CSUM))
       return -1;
-  } else {
-    struct {
-      __u8 ttl, protocol;
-      __sum16 check;
-    } ip; /* from byte 8 of the header */
-    __be16 before;
-    if (bpf_skb_load_bytes(context, packet->l3 + 8, &ip, sizeof(ip))) return -1;
-    before = bpf_htons((ip.ttl << 8) | ip.protocol);
-    ip.protocol = protocol;
-    ip.check = update_checksum(ip.check, before, bpf_htons((ip.ttl << 8) | protocol));
-    if (bpf_skb_store_bytes(context, packet->l3 + 8, &ip, sizeof(ip), flags & BPF_F_RECOMPUTE_CSUM))
-      return -1;
+    return bpf_skb_store_bytes(context, packet->l4, transport, sizeof(struct udphdr), flags);
   }
+  struct {
+    __u8 ttl, protocol;
+    __sum16 check;
+    __be32 source, destination;
+    __u8 transport[sizeof(struct udphdr)];
+  } tail = {.ttl = packet->ttl,
+            .protocol = protocol,
+            .check = update_checksum(packet->ip_checksum,
+                                     bpf_htons((packet->ttl << 8) | packet->protocol),
+                                     bpf_htons((packet->ttl << 8) | protocol)),
+            .source = packet->source.word[3],
+            .destination = packet->destination.word[3]};
+  __u32 at = packet->l3 + offsetof(struct iphdr, ttl);
+  if (packet->l4 == at + offsetof(typeof(tail), transport)) { /* without options: all in one */
+    __builtin_memcpy(tail.transport, transport, sizeof(tail.transport));
+    return bpf_skb_store_bytes(context, at, &tail, sizeof(tail), flags);
+  }
+  if (bpf_skb_store_bytes(context, at, &tail, 4, flags & BPF_F_RECOMPUTE_CSUM)) return -1;
   return bpf_skb_store_bytes(context, packet->l4, transport, sizeof(struct udphdr), flags);
 }
 

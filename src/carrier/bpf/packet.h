@@ -44,6 +44,8 @@ struct packet {
   __u32 l4_length; /* from l4 to the end of the IP packet, by its own length */
   __u32 protocol_at;
   __u32 fragment_id;
+  __sum16 ip_checksum; /* IPv4 */
+  __u8 ttl;            /* IPv4 */
   __u8 protocol;
   __u8 ipv6;
   __u8 fragment;       /* a part of a datagram */
@@ -68,6 +70,8 @@ static __always_inline int parse_ipv4(void* data, void* end, __u32 l3, struct pa
   packet->l4_length = length - header;
   packet->protocol_at = l3 + offsetof(struct iphdr, protocol);
   packet->protocol = ip->protocol;
+  packet->ttl = ip->ttl;
+  packet->ip_checksum = ip->check;
   packet->fragment = fragment != 0;
   packet->later_fragment = (fragment & 0x1fff) != 0;
   packet->fragment_id = ip->id;
