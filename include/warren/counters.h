@@ -19,6 +19,13 @@ enum class DropReason : std::uint8_t {
   device_error,  ///< the kernel refused the packet
   wrong_medium,  ///< not what the port carries: neither IPv4 nor IPv6 on an IP port
   impaired,      ///< lost on purpose by an impairment node
+  no_peer,       ///< WireGuard: no peer has the destination among its allowed IPs
+  no_endpoint,   ///< WireGuard: where the peer is is not known
+  no_session,    ///< WireGuard: none with that peer, or none that the message belongs to
+  not_authentic,  ///< WireGuard: not from whom it claims to be
+  replayed,       ///< WireGuard: received before, or too old to tell
+  wrong_source,   ///< WireGuard: the source address is not one of the peer's allowed IPs
+  under_load,     ///< WireGuard: the sender of a handshake has to prove its address first
   count_
 };
 inline constexpr std::size_t drop_reason_count = static_cast<std::size_t>(DropReason::count_);

@@ -22,6 +22,20 @@ std::string_view drop_reason_name(DropReason reason) noexcept {
       return "wrong_medium";
     case DropReason::impaired:
       return "impaired";
+    case DropReason::no_peer:
+      return "no_peer";
+    case DropReason::no_endpoint:
+      return "no_endpoint";
+    case DropReason::no_session:
+      return "no_session";
+    case DropReason::not_authentic:
+      return "not_authentic";
+    case DropReason::replayed:
+      return "replayed";
+    case DropReason::wrong_source:
+      return "wrong_source";
+    case DropReason::under_load:
+      return "under_load";
     case DropReason::count_:
       break;
   }

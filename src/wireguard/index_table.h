@@ -43,14 +43,6 @@ class IndexTable {
     return slot.value && slot.index == index ? &*slot.value : nullptr;
   }
 
-  /// Gives the number another meaning: a handshake's becomes its session's. False where there is no
-  /// such number.
-  bool replace(std::uint32_t index, const Value& value) noexcept {
-    if (find(index) == nullptr) return false;
-    at(index).value = value;
-    return true;
-  }
-
   /// Does nothing where there is no such number.
   void erase(std::uint32_t index) noexcept {
     if (find(index) == nullptr) return;

@@ -3,54 +3,18 @@
 #include <gtest/gtest.h>
 
 #include <deque>
-#include <functional>
 #include <map>
 #include <optional>
-#include <queue>
-#include <random>
 #include <vector>
+
+#include "wireguard/testing.h"
 
 namespace warren::wireguard {
 namespace {
 
 using namespace std::chrono_literals;
 
-// A discrete-event world: nothing happens but what is scheduled.
-class World {
- public:
-  explicit World(std::uint64_t seed) : random(seed) {}
-
-  void at(Time when, std::function<void()> what) {
-    events_.push({when, order_++, std::move(what)});
-  }
-  void run_until(Time end) {
-    while (!events_.empty() && events_.top().when <= end) {
-      auto event = events_.top();
-      events_.pop();
-      now = event.when;
-      event.what();
-    }
-    now = end;
-  }
-  bool chance(double probability) {
-    return std::uniform_real_distribution<double>(0, 1)(random) < probability;
-  }
-
-  Time now{1h};
-  std::mt19937_64 random;
-
- private:
-  struct Event {
-    Time when;
-    std::uint64_t order;
-    std::function<void()> what;
-    bool operator<(const Event& other) const {
-      return std::pair(when, order) > std::pair(other.when, other.order);
-    }
-  };
-  std::priority_queue<Event> events_;
-  std::uint64_t order_ = 0;
-};
+using testing::World;
 
 struct Session {
   int id;

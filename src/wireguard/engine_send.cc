@@ -1,0 +1,191 @@
+// From packets to datagrams.
+#include <algorithm>
+#include <cstring>
+
+#include "wire/ipv4.h"
+#include "wire/ipv6.h"
+#include "wireguard/engine.h"
+
+namespace warren::wireguard {
+
+namespace {
+
+/// UDP over IPv4 takes 65507 bytes. Round, so that IPv6 with options fits too.
+constexpr std::size_t max_datagram = 65000;
+/// The kernel's UDP_MAX_SEGMENTS before Linux 6.9.
+constexpr std::size_t max_segments = 64;
+
+using Message = Transport<std::byte>;
+
+std::size_t message_size(std::size_t packet, std::size_t mtu) noexcept {
+  return Message::overhead + padded_length(packet, mtu);
+}
+
+}  // namespace
+
+void Engine::receive_packets(Batch& batch, const Now& now) noexcept {
+  packets.packets.add(batch.size());
+  packets.bytes.add(batch.total_bytes());
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    auto why = DropReason::no_peer;
+    auto* peer = route(batch.bytes(i), why);
+    if (peer == nullptr) {
+      packets.drop(why);
+      continue;
+    }
+    send_or_stage(*peer, batch.take(i), now);
+  }
+  batch.clear();
+  flush_datagrams();
+}
+
+Peer* Engine::route(std::span<const std::byte> packet, DropReason& why) const noexcept {
+  PeerId id = no_peer;
+  const auto version = packet.empty() ? 0 : wire::load8(packet.data()) >> 4;
+  if (version == 4 && packet.size() >= wire::Ipv4View::min_header_length)
+    id = allowed_ips_.find(wire::Ipv4View(packet.data()).destination());
+  else if (version == 6 && packet.size() >= wire::Ipv6View::min_header_length)
+    id = allowed_ips_.find(wire::Ipv6View(packet.data()).destination());
+  else
+    why = DropReason::wrong_medium;
+  if (id == no_peer || !up_) return nullptr;
+  if (!peers_[id]->endpoint) {
+    why = DropReason::no_endpoint;
+    return nullptr;
+  }
+  return peers_[id].get();
+}
+
+void Engine::send_or_stage(Peer& peer, Packet packet, const Now& now) noexcept {
+  auto* session = peer.sessions.current();
+  if (session == nullptr || !is_usable(session->use(), now.time)) {
+    stage(peer, std::move(packet));
+    want_session(peer, now);
+    return;
+  }
+  const bool data = packet.size() != 0;
+  seal(peer, *session, std::move(packet));
+  peer.timers.sent(now.time, data);
+  if (peer.timers.renew_after_sending(session->use(), now.time)) send_initiation(peer, now);
+  arm(peer);
+}
+
+void Engine::stage(Peer& peer, Packet packet) noexcept {
+  if (!peer.staged.empty() &&
+      (peer.staged.size() >= staged_per_peer || staged_ >= options_.staged_total)) {
+    peer.staged.erase(peer.staged.begin());  // what is oldest is the least wanted
+    packets.drop(DropReason::queue_full);
+    --staged_;
+  }
+  if (staged_ >= options_.staged_total) return packets.drop(DropReason::queue_full);
+  peer.staged.push_back(std::move(packet));
+  ++staged_;
+}
+
+void Engine::drop_staged(Peer& peer) noexcept {
+  packets.drop(DropReason::no_session, peer.staged.size());
+  staged_ -= peer.staged.size();
+  peer.staged = std::vector<Packet>();
+}
+
+// Also when a session begins: as its initiator we have to use it first, with an empty packet where
+// there is no other.
+void Engine::send_staged_or_keepalive(Peer& peer, const Now& now) noexcept {
+  if (!peer.endpoint) return;
+  if (peer.staged.empty()) {
+    auto* session = peer.sessions.current();
+    if (session == nullptr || !is_usable(session->use(), now.time)) return want_session(peer, now);
+    auto empty = pool_.allocate();
+    if (!empty) return packets.drop(DropReason::no_buffer);
+    return send_or_stage(peer, std::move(empty), now);
+  }
+  auto staged = std::exchange(peer.staged, std::vector<Packet>());
+  staged_ -= staged.size();
+  for (auto& packet : staged) send_or_stage(peer, std::move(packet), now);
+}
+
+void Engine::seal(Peer& peer, Session& session, Packet packet) noexcept {
+  if (packet.offload().is_super_packet()) return seal_segments(peer, session, std::move(packet));
+  if (packet.offload().checksum_pending()) {
+    const auto done = offload::complete_checksum(packet.bytes(), packet.offload(), Medium::ip);
+    if (!done) return packets.drop(done.error());
+  }
+  seal_alone(peer, session, std::move(packet));
+}
+
+void Engine::seal_alone(Peer& peer, Session& session, Packet packet) noexcept {
+  const auto length = packet.size();
+  const auto size = message_size(length, options_.mtu);
+  const auto behind = size - Message::header_length - length;
+  if (packet.headroom() < Message::header_length || packet.tailroom() < behind) {
+    auto roomy = pool_.allocate();
+    if (!roomy) return packets.drop(DropReason::no_buffer);
+    if (roomy.tailroom() < length + behind) return packets.drop(DropReason::too_big);
+    roomy.resize(length);
+    std::memcpy(roomy.data(), packet.data(), length);
+    packet = std::move(roomy);
+  }
+  packet.offload() = {};
+  packet.resize(length + behind);
+  std::memset(packet.data() + length, 0, behind);
+  packet.prepend(Message::header_length);
+  push_datagram(peer, std::move(packet));
+  seal_message(peer, session, datagrams_.packets.bytes(datagrams_.packets.size() - 1));
+}
+
+// Each segment is written right to where it is sealed: the copy that segmentation needs is the only
+// one.
+void Engine::seal_segments(Peer& peer, Session& session, Packet packet) noexcept {
+  const auto plan = offload::SegmentPlan::make(packet.bytes(), packet.offload(), Medium::ip);
+  if (!plan) return packets.drop(plan.error());
+  const auto largest = message_size(plan->max_segment_size(), options_.mtu);
+  const auto room = std::min(max_datagram, pool_.packet_size());
+  if (largest > room) return packets.drop(DropReason::too_big);
+  const auto per_datagram = std::min(max_segments, room / largest);
+  for (std::size_t first = 0; first < plan->count(); first += per_datagram) {
+    const auto count = std::min(per_datagram, plan->count() - first);
+    auto datagram = pool_.allocate();
+    if (!datagram) return packets.drop(DropReason::no_buffer);
+    const auto last = message_size(plan->segment_size(first + count - 1), options_.mtu);
+    datagram.resize((count - 1) * largest + last);
+    if (count > 1) {
+      datagram.offload().gso_type = OffloadHeader::gso_udp;
+      datagram.offload().gso_size = static_cast<std::uint16_t>(largest);
+    }
+    auto rest = datagram.bytes();
+    push_datagram(peer, std::move(datagram));
+    for (std::size_t i = first; i < first + count; ++i) {
+      const auto message = rest.first(std::min(largest, rest.size()));
+      rest = rest.subspan(message.size());
+      const auto segment = plan->segment_size(i);
+      plan->write_segment(i, message.data() + Message::header_length);
+      const auto padding = message.size() - Message::overhead - segment;
+      std::memset(message.data() + Message::header_length + segment, 0, padding);
+      seal_message(peer, session, message);
+    }
+  }
+}
+
+void Engine::seal_message(Peer& peer, Session& session, std::span<std::byte> message) noexcept {
+  if (seal_count_ == batch_jobs) seal_pending();
+  seal_jobs_[seal_count_++] = session.seal(message);
+  peer.sent_bytes += message.size();
+}
+
+/// The datagram may still be written: it is sent by flush_datagrams().
+void Engine::push_datagram(Peer& peer, Packet packet) noexcept {
+  if (datagrams_.packets.full()) flush_datagrams();
+  datagrams_.push(std::move(packet), *peer.endpoint);
+}
+
+void Engine::seal_pending() noexcept {
+  aead_.seal(std::span(seal_jobs_).first(seal_count_));
+  seal_count_ = 0;
+}
+
+void Engine::flush_datagrams() noexcept {
+  if (seal_count_ != 0) seal_pending();
+  if (!datagrams_.packets.empty()) output_.send_datagrams(datagrams_);
+}
+
+}  // namespace warren::wireguard
