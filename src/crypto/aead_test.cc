@@ -1,6 +1,9 @@
 #include "crypto/aead.h"
 
 #include <gtest/gtest.h>
+#include <openssl/crypto.h>
+
+#include <cstdlib>
 
 #include "crypto/testing.h"
 
@@ -8,6 +11,20 @@ namespace warren::crypto {
 namespace {
 
 using namespace testing;
+
+// OpenSSL takes its memory from here: it lets itself be told so before it first needs some.
+std::size_t openssl_allocations = 0;
+void* counted_malloc(std::size_t size, const char* /*file*/, int /*line*/) {
+  ++openssl_allocations;
+  return std::malloc(size);
+}
+void* counted_realloc(void* at, std::size_t size, const char* /*file*/, int /*line*/) {
+  ++openssl_allocations;
+  return std::realloc(at, size);
+}
+void just_free(void* at, const char* /*file*/, int /*line*/) { std::free(at); }
+const bool counts_allocations =
+    CRYPTO_set_mem_functions(counted_malloc, counted_realloc, just_free) == 1;
 
 struct Vector {
   const char* key;
@@ -179,6 +196,25 @@ TEST_P(AeadTest, RefusesWhatWasChanged) {
     }
     EXPECT_TRUE(opens(aead_, good.open()));
   }
+}
+
+TEST_P(AeadTest, AllocatesNothing) {
+  ASSERT_TRUE(counts_allocations);
+  std::mt19937_64 random(7);
+  Message message(random, 1420, 0);
+  ASSERT_TRUE(seals(aead_, message.seal()));
+  ASSERT_TRUE(opens(aead_, message.open()));
+  Message forged = message;
+  forged.sealed[7] ^= 1;
+  EXPECT_FALSE(opens(aead_, forged.open()));
+  const auto before = openssl_allocations;
+  EXPECT_GT(before, 0U);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_TRUE(seals(aead_, message.seal()));
+    EXPECT_TRUE(opens(aead_, message.open()));
+    EXPECT_FALSE(opens(aead_, forged.open()));
+  }
+  EXPECT_EQ(openssl_allocations, before);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, AeadTest, ::testing::ValuesIn(Aead::available()),
