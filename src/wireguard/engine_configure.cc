@@ -100,7 +100,8 @@ Peer* Engine::add_peer(const PublicKey& key) {
   const auto id = free_ids_.back();
   free_ids_.pop_back();
   // Without a private key of our own nothing is sent; the peer gets ours when there is one.
-  const auto ours = identity_.value_or(Identity(crypto::Key{}));
+  static const Identity nobody{crypto::Key{}};
+  const auto& ours = identity_ ? *identity_ : nobody;
   peers_[id] = crypto::make_locked<Peer>(id, ours, key, random_secret()[0]);
   by_key_.emplace(key, id);
   return peers_[id].get();
