@@ -10,7 +10,7 @@ _warren_instances() {
 _warren_icmp() {
   local command="${COMP_WORDS[2]}" words=""
   if [ "$COMP_CWORD" -eq 2 ]; then
-    mapfile -t COMPREPLY < <(compgen -W "serve connect list stats remove detach --help" -- "$current")
+    mapfile -t COMPREPLY < <(compgen -W "serve connect list stats remove detach relay --help" -- "$current")
     return
   fi
   case "$previous" in
@@ -19,7 +19,7 @@ _warren_icmp() {
     --xdp) words="auto off" ;;
     --profile) words="warren tutu" ;;
     --first) words="wireguard any" ;;
-    --port | --user | --tag | --from | --max-age | --host | --server | --uid) return ;;
+    --port | --user | --tag | --from | --max-age | --host | --server | --uid | --listen | --to | --idle | --max-conversations) return ;;
   esac
   if [ -z "$words" ]; then
     case "$command" in
@@ -29,10 +29,12 @@ _warren_icmp() {
       stats) words="--watch --json --help" ;;
       remove) words="--all --help" ;;
       detach) words="--dev --help" ;;
+      relay) words="--listen --serve --port --user --tag --to --from --first --host --profile --uid --idle
+                    --max-conversations --json --help" ;;
     esac
     case "$command:$current" in
       *:-*) ;;
-      connect:*)
+      connect:* | relay:*)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return ;;
     esac

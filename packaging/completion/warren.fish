@@ -46,7 +46,7 @@ complete -c warren -n '__fish_seen_subcommand_from bench' -l out -r -d 'Folder o
 complete -c warren -n '__fish_seen_subcommand_from bench' -l json -r -d 'File of the results'
 complete -c warren -n '__fish_seen_subcommand_from bench' -l flamegraph -d 'Profile each row'
 
-set -l icmp_commands serve connect list stats remove detach
+set -l icmp_commands serve connect list stats remove detach relay
 set -l icmp "__fish_seen_subcommand_from icmp; and not __fish_seen_subcommand_from $icmp_commands"
 complete -c warren -n $icmp -a serve -d "Take users' UDP out of ICMP"
 complete -c warren -n $icmp -a connect -d 'Carry UDP to a server inside ICMP'
@@ -54,6 +54,7 @@ complete -c warren -n $icmp -a list -d 'Show what is carried, and how'
 complete -c warren -n $icmp -a stats -d 'Show how much is carried'
 complete -c warren -n $icmp -a remove -d 'End flows'
 complete -c warren -n $icmp -a detach -d 'Take the carrier off interfaces'
+complete -c warren -n $icmp -a relay -d 'Carry UDP inside ICMP without kernel programs'
 complete -c warren -n '__fish_seen_subcommand_from serve' -l port -x -d 'UDP port that is served'
 complete -c warren -n '__fish_seen_subcommand_from serve' -l user -x -d 'Name of a user'
 complete -c warren -n '__fish_seen_subcommand_from serve' -l tag -x -d "The user's tag"
@@ -71,3 +72,18 @@ complete -c warren -n '__fish_seen_subcommand_from serve connect' -l uid -x -d '
 complete -c warren -n '__fish_seen_subcommand_from serve list stats' -l json -d 'JSON'
 complete -c warren -n '__fish_seen_subcommand_from stats' -l watch -d 'Show it every second, with rates'
 complete -c warren -n '__fish_seen_subcommand_from remove' -l all -d 'Every flow'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l listen -x -d 'Where programs send their UDP to'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l serve -d 'The server side'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l port -x -d 'UDP port of the service'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l user -x -d 'Name of the user'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l tag -x -d "The user's tag"
+complete -c warren -n '__fish_seen_subcommand_from relay' -l to -x -d 'Where the service listens'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l from -x -d 'Only from this network'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l first -x -a 'wireguard any' -d 'What opens a conversation'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l host -x -d 'How clients reach this machine'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l profile -x -a 'warren tutu' -d 'Wire format'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l uid -x -d 'User id of tutu'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l idle -x -d 'A conversation without packets ends after'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l max-conversations -x -d 'How many at a time'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l json -d 'JSON'
+complete -c warren -n '__fish_seen_subcommand_from relay' -F

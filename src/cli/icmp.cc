@@ -57,6 +57,7 @@ void add_icmp(CLI::App& app, Chosen& chosen) {
   add_icmp_stats(*icmp, chosen);
   add_icmp_remove(*icmp, chosen);
   add_icmp_detach(*icmp, chosen);
+  add_icmp_relay(*icmp, chosen);
   icmp->footer(
       "What is set up stays in the kernel when the command ends: there is no daemon. It belongs to "
       "the network namespace in which the command runs.\n"
@@ -66,7 +67,9 @@ void add_icmp(CLI::App& app, Chosen& chosen) {
       "  warren icmp list                                     what is carried, and how\n"
       "  warren icmp stats --watch                            and how much\n"
       "  warren icmp remove alice                             end a flow\n"
-      "  warren icmp detach                                   end everything\n");
+      "  warren icmp detach                                   end everything\n"
+      "  warren icmp relay --help                             the same without programs in the "
+      "kernel\n");
 }
 
 }  // namespace warren::cli

@@ -15,6 +15,7 @@ void add_icmp_list(CLI::App& icmp, Chosen& chosen);
 void add_icmp_stats(CLI::App& icmp, Chosen& chosen);
 void add_icmp_remove(CLI::App& icmp, Chosen& chosen);
 void add_icmp_detach(CLI::App& icmp, Chosen& chosen);
+void add_icmp_relay(CLI::App& icmp, Chosen& chosen);
 
 /// --dev, --checksum and --xdp.
 struct IcmpDeviceFlags {

@@ -1,0 +1,47 @@
+/// Takes the carried echo requests of one user away from the kernel, which would answer them.
+///
+/// Theory of operation. An nf_tables rule at the end of the input hook computes the tag of every
+/// echo request and gives those with ours another type, one that the kernel ignores and that raw
+/// sockets receive like any other. All other pings stay as they are, and the kernel answers them.
+/// The firewall's own rules have seen an ordinary echo request.
+///
+/// nf_tables cannot add, but it repairs checksums, which is adding: writing 0 over the identifier
+/// leaves checksum + identifier in the checksum field, and writing zeros over the addresses of an
+/// IPv6 header leaves the tag.
+///
+///     save the identifier (IPv6: and the addresses)
+///     write 0 over them        checksum field = tag
+///     save the checksum field
+///     write them back          the packet is as it was
+///     saved checksum == tag?   then set the type
+///
+/// The table belongs to this process ("flags owner", kernel 5.13): nobody else changes it, `nft flush
+/// ruleset` leaves it alone, and the kernel removes it when the process ends, however it ends.
+#pragma once
+
+#include <cstdint>
+
+#include <warren/fd.h>
+#include <warren/result.h>
+
+#include "carrier/ticket.h"
+
+namespace warren::carrier {
+
+/// The types of diverted echo requests. ICMP's 1 was never assigned, and the kernel discards it
+/// without counting an error; ICMPv6's 200 is for private experiments (RFC 4443).
+inline constexpr std::uint8_t diverted_type4 = 1;
+inline constexpr std::uint8_t diverted_type6 = 200;
+
+class EchoDiverter {
+ public:
+  /// In the network namespace of the calling thread, until the object dies. Needs CAP_NET_ADMIN
+  /// now, and no privilege later.
+  [[nodiscard]] static Result<EchoDiverter> create(Tag tag);
+
+ private:
+  explicit EchoDiverter(Fd netlink) : netlink_(std::move(netlink)) {}
+  Fd netlink_;  // the table lives as long as this socket
+};
+
+}  // namespace warren::carrier

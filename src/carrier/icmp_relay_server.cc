@@ -1,0 +1,240 @@
+// The server side of the relay: clients that speak ICMP, and a local UDP service.
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include "carrier/conversations.h"
+#include "carrier/echo_diverter.h"
+#include "carrier/icmp_relay.h"
+#include "carrier/icmp_socket.h"
+#include "carrier/udp_socket.h"
+#include "core/log.h"
+
+namespace warren::carrier {
+namespace {
+
+/// What tells conversations apart: a client, or the NAT in front of it, has an identifier for each.
+struct ClientFlow {
+  SocketAddress client;  // port 0
+  IpAddress local;       // which of our addresses it talks to
+  std::uint16_t identifier = 0;
+
+  template <class Mix>
+  void hash_into(Mix&& mix) const noexcept {
+    mix(wire::load_raw<std::uint64_t>(std::as_bytes(std::span(client.ip.bytes)).data()));
+    mix(wire::load_raw<std::uint64_t>(std::as_bytes(std::span(client.ip.bytes)).data() + 8));
+    mix(identifier);
+  }
+  friend bool operator==(const ClientFlow&, const ClientFlow&) = default;
+};
+
+bool contains(const IpPrefix& prefix, const IpAddress& address) noexcept {
+  if (prefix.address.ipv6 != address.ipv6) return false;
+  for (unsigned bit = 0; bit < prefix.length; bit += 8) {
+    const auto mask = prefix.length - bit >= 8 ? 0xffU : 0xff00U >> (prefix.length - bit);
+    if (((prefix.address.bytes[bit / 8] ^ address.bytes[bit / 8]) & mask & 0xffU) != 0)
+      return false;
+  }
+  return true;
+}
+
+class Server final : public IcmpRelay {
+ public:
+  Server(Loop& loop, const IcmpRelayServerConfig& config)
+      : loop_(loop),
+        config_(config),
+        conversations_(config.limits.conversations),
+        tick_(loop, [this] { on_tick(); }) {}
+
+  Result<> start();
+
+  const IcmpRelayCounters& counters() const noexcept override { return counters_; }
+  std::size_t conversations() const noexcept override { return conversations_.size(); }
+
+ private:
+  struct Service {
+    Fd fd;
+    std::unique_ptr<Loop::Watch> watch;
+    std::uint16_t sequence = 0;  // as it arrived, for `tutu`
+  };
+  using Table = Conversations<ClientFlow, Service>;
+
+  static constexpr int max_batches = 4;  // per turn, so that all descriptors have theirs
+
+  Result<> open_icmp(bool ipv6);
+  void on_messages(const IcmpSocket& socket) noexcept;
+  void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept;
+  void on_replies(const IcmpSocket& socket, Table::Entry& conversation) noexcept;
+  void carry(const IcmpSocket& socket, Table::Entry& conversation, std::size_t i) noexcept;
+  [[nodiscard]] bool may_open(const EchoMessage& message) const noexcept;
+  Table::Entry* open_conversation(const IcmpSocket& socket, const ClientFlow& flow) noexcept;
+  void flush_out() noexcept { counters_.add_out(icmp_out_.flush()); }
+  void flush_in() noexcept { counters_.add_in(udp_out_.flush()); }
+  void on_tick();
+
+  Loop& loop_;
+  const IcmpRelayServerConfig config_;
+  IcmpRelayCounters counters_;
+
+  std::optional<EchoDiverter> diverter_;
+  std::array<std::optional<IcmpSocket>, 2> icmp_;  // IPv4, IPv6
+  ReceiveBatch in_;
+  SendBatch icmp_out_;
+  UdpWriter udp_out_;
+
+  std::vector<std::unique_ptr<Loop::Watch>> watches_;
+  Table conversations_;
+  Timer tick_;
+};
+
+Result<> Server::start() {
+  auto diverter = EchoDiverter::create(config_.tag);
+  if (!diverter) return tl::unexpected(diverter.error());
+  diverter_.emplace(std::move(*diverter));
+  for (const bool ipv6 : {false, true}) {
+    if (auto opened = open_icmp(ipv6); !opened && (!ipv6 || opened.error().code != EAFNOSUPPORT))
+      return opened;
+  }
+  on_tick();
+  return {};
+}
+
+Result<> Server::open_icmp(bool ipv6) {
+  auto opened = IcmpSocket::open(ipv6, IcmpDirection::request, config_.tag);
+  if (!opened) return tl::unexpected(opened.error());
+  auto& socket = icmp_[ipv6 ? 1 : 0].emplace(std::move(*opened));
+  auto watch = loop_.watch(socket.fd(), [this, &socket] { on_messages(socket); });
+  if (!watch) return tl::unexpected(watch.error());
+  watches_.push_back(std::move(*watch));
+  return {};
+}
+
+void Server::on_messages(const IcmpSocket& socket) noexcept {
+  for (int batch = 0; batch < max_batches; ++batch) {
+    const auto count = in_.receive(socket.fd());
+    for (std::size_t i = 0; i < count; ++i) {
+      if (const auto message = socket.read(in_, i))
+        restore(socket, *message);
+      else
+        counters_.damaged.add(1);
+    }
+    flush_in();
+    flush_out();  // answers to pings
+    if (count < ReceiveBatch::capacity) break;
+  }
+}
+
+void Server::restore(const IcmpSocket& socket, const EchoMessage& message) noexcept {
+  const ClientFlow flow{message.source, message.local, message.fields.identifier};
+  auto* conversation = conversations_.find(flow);
+  if (conversation == nullptr) {
+    if (!may_open(message)) {
+      counters_.pings.add(1);
+      if (!icmp_out_.fits(2)) flush_out();
+      socket.answer_ping(icmp_out_, message);
+      return;
+    }
+    conversation = open_conversation(socket, flow);
+    if (conversation == nullptr) {
+      counters_.table_full.add(1);
+      return;
+    }
+  }
+  conversations_.touch(*conversation, loop_.now(), false);
+  conversation->value.sequence = message.fields.sequence;
+  udp_out_.add(conversation, {.fd = conversation->value.fd.get()}, message.payload);
+}
+
+bool Server::may_open(const EchoMessage& message) const noexcept {
+  if (config_.from && !contains(*config_.from, message.source.ip)) return false;
+  return config_.any_first || is_wireguard_initiation(message.payload);
+}
+
+// Where no descriptor is to be had, or no memory, the table is as good as full.
+Server::Table::Entry* Server::open_conversation(const IcmpSocket& socket,
+                                                const ClientFlow& flow) noexcept {
+  auto* entry = conversations_.insert(flow, loop_.now(), [this](Table::Entry&) {
+    flush_in();  // its descriptor and address may be in use there
+    counters_.evicted.add(1);
+  });
+  if (entry == nullptr) return nullptr;
+  entry->value.fd = open_udp_connection(config_.to);
+  if (entry->value.fd) {
+    auto watch =
+        loop_.watch(entry->value.fd.get(), [this, &socket, entry] { on_replies(socket, *entry); });
+    if (watch) {
+      entry->value.watch = std::move(*watch);
+      counters_.opened.add(1);
+      return entry;
+    }
+  }
+  conversations_.erase(*entry);
+  return nullptr;
+}
+
+void Server::on_replies(const IcmpSocket& socket, Table::Entry& conversation) noexcept {
+  for (int batch = 0; batch < max_batches; ++batch) {
+    const auto count = in_.receive(conversation.value.fd.get());
+    if (count == 0 && errno != EAGAIN) counters_.failed.add(1);  // "connection refused"
+    for (std::size_t i = 0; i < count; ++i) carry(socket, conversation, i);
+    flush_out();
+    if (count != 0) conversations_.touch(conversation, loop_.now(), true);
+    if (count < ReceiveBatch::capacity) break;
+  }
+}
+
+void Server::carry(const IcmpSocket& socket, Table::Entry& conversation, std::size_t i) noexcept {
+  auto rest = std::span<const std::byte>(in_.data(i));
+  const auto segment = in_.segment_size(i);
+  const auto& flow = conversation.key;
+  const EchoFields fields{.direction = IcmpDirection::reply,
+                          .identifier = flow.identifier,
+                          .sequence = conversation.value.sequence};
+  do {
+    const auto payload = rest.first(segment == 0 ? rest.size() : std::min(segment, rest.size()));
+    rest = rest.subspan(payload.size());
+    if (!icmp_out_.fits(2)) flush_out();
+    socket.write(icmp_out_, fields, flow.client, &flow.local, payload);
+  } while (!rest.empty());
+}
+
+void Server::on_tick() {
+  conversations_.expire(loop_.now() - config_.limits.idle,
+                        [this](Table::Entry&) { counters_.expired.add(1); });
+  tick_.set(loop_.now() + std::min(config_.limits.idle / 4, std::chrono::milliseconds(5000)));
+}
+
+// Conversations need a descriptor each, and a few are for everything else.
+Result<std::size_t> descriptor_budget(std::size_t wanted) {
+  constexpr std::size_t others = 64;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return fail_errno("read the limit of open files");
+  if (limit.rlim_cur < wanted + others) {
+    limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, wanted + others);
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return fail_errno("raise the limit of open files");
+  }
+  if (limit.rlim_cur <= others)
+    return fail(
+        fmt::format("at most {} open files: too few for a relay (ulimit -n)", limit.rlim_cur));
+  const auto budget = std::min<std::size_t>(wanted, limit.rlim_cur - others);
+  if (budget < wanted)
+    log::warning(
+        "at most {} conversations at a time, and not {}: the limit of open files is {} "
+        "(ulimit -n, LimitNOFILE=)",
+        budget, wanted, limit.rlim_cur);
+  return budget;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<IcmpRelay>> start_icmp_relay_server(Loop& loop,
+                                                           const IcmpRelayServerConfig& config) {
+  auto budget = descriptor_budget(config.limits.conversations);
+  if (!budget) return tl::unexpected(budget.error());
+  auto limited = config;
+  limited.limits.conversations = *budget;
+  auto server = std::make_unique<Server>(loop, limited);
+  if (auto started = server->start(); !started) return tl::unexpected(started.error());
+  return server;
+}
+
+}  // namespace warren::carrier

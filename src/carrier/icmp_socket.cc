@@ -1,0 +1,162 @@
+#include "carrier/icmp_socket.h"
+
+#include <fmt/format.h>
+#include <linux/icmp.h>
+#include <netinet/icmp6.h>
+#include <sys/time.h>
+
+#include <cstring>
+
+#include "carrier/echo_diverter.h"
+#include "carrier/icmp_filter.h"
+#include "wire/icmp.h"
+#include "wire/ipv4.h"
+
+namespace warren::carrier {
+namespace {
+
+constexpr int buffer_size = 8 << 20;
+// How long a full device may hold the relay up: like any sender of UDP it waits for room, which
+// keeps a burst from being lost, but not for a device that is stuck.
+constexpr timeval send_timeout{.tv_sec = 0, .tv_usec = 50'000};
+
+constexpr std::uint8_t request_type(bool ipv6) {
+  return ipv6 ? wire::icmpv6_type::echo_request : wire::icmp_type::echo_request;
+}
+constexpr std::uint8_t reply_type(bool ipv6) {
+  return ipv6 ? wire::icmpv6_type::echo_reply : wire::icmp_type::echo_reply;
+}
+constexpr std::uint8_t diverted_type(bool ipv6) { return ipv6 ? diverted_type6 : diverted_type4; }
+
+// The type as the first word of a message.
+constexpr std::uint16_t type_word(std::uint8_t type) noexcept {
+  return wire::network(static_cast<std::uint16_t>(type << 8));
+}
+
+// A diverted request has another type, and its checksum follows that.
+Tag diverted_tag(Tag tag, bool ipv6) {
+  if (tag.profile == Profile::tutu) return tag;
+  const auto moved = wire::sum_of(tag.value) + type_word(request_type(ipv6)) +
+                     static_cast<std::uint16_t>(~type_word(diverted_type(ipv6)));
+  tag.value = wire::network(wire::fold(moved));
+  if (tag.value == 0xffff) tag.value = 0;  // as the filter's remainder says it
+  return tag;
+}
+
+// Sorts out by type before a copy is made for this socket.
+Result<> pass_one_type(int fd, bool ipv6, std::uint8_t type) {
+  int failed = 0;
+  if (ipv6) {
+    icmp6_filter filter;
+    ICMP6_FILTER_SETBLOCKALL(&filter);
+    ICMP6_FILTER_SETPASS(type, &filter);
+    failed = ::setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter);
+  } else {
+    // Types above 31 always pass.
+    icmp_filter filter{.data = type < 32 ? ~(1U << type) : ~0U};
+    failed = ::setsockopt(fd, SOL_RAW, ICMP_FILTER, &filter, sizeof filter);
+  }
+  if (failed != 0) return fail_errno("filter ICMP types");
+  return {};
+}
+
+void enlarge_buffers(int fd) {
+  const auto set = [fd](int forced, int ordinary) {
+    if (::setsockopt(fd, SOL_SOCKET, forced, &buffer_size, sizeof buffer_size) != 0)
+      ::setsockopt(fd, SOL_SOCKET, ordinary, &buffer_size, sizeof buffer_size);
+  };
+  set(SO_RCVBUFFORCE, SO_RCVBUF);
+  set(SO_SNDBUFFORCE, SO_SNDBUF);
+}
+
+Result<> prepare(int fd, bool ipv6, std::uint8_t type, Tag tag) {
+  auto filter = make_icmp_filter(ipv6, type, tag);
+  const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
+  if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
+    return fail_errno("attach a filter to a raw ICMP socket");
+  const int on = 1;
+  if (ipv6 && ::setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) != 0)
+    return fail_errno("ask for local addresses of ICMPv6 messages");
+  if (::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send_timeout, sizeof send_timeout) != 0)
+    return fail_errno("limit how long sending ICMP waits");
+  enlarge_buffers(fd);
+  return pass_one_type(fd, ipv6, type);
+}
+
+}  // namespace
+
+Result<IcmpSocket> IcmpSocket::open(bool ipv6, IcmpDirection receives, Tag tag) {
+  // What arrives before the filter is attached is checked like the rest.
+  Fd fd(ipv6 ? ::socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6)
+             : ::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP));
+  if (!fd)
+    return fail_errno(fmt::format("open a raw {} socket{}", ipv6 ? "ICMPv6" : "ICMP",
+                                  errno == EPERM ? " (it needs root, or CAP_NET_RAW)" : ""));
+  const bool server = receives == IcmpDirection::request;
+  auto ready = prepare(fd.get(), ipv6, server ? diverted_type(ipv6) : reply_type(ipv6),
+                       server ? diverted_tag(tag, ipv6) : tag);
+  if (!ready) return tl::unexpected(ready.error());
+  return IcmpSocket(std::move(fd), ipv6, receives, tag);
+}
+
+std::optional<EchoMessage> IcmpSocket::read(ReceiveBatch& batch, std::size_t i) const noexcept {
+  auto bytes = batch.data(i);
+  std::optional<EchoMessage> out(std::in_place);
+  out->source = batch.sender(i);
+  EchoPath path{.ipv6 = ipv6_};
+  if (ipv6_) {
+    const auto local = batch.local(i);
+    if (!local) return std::nullopt;
+    out->local = *local;
+    path.addresses = wire::sum_bytes(std::as_bytes(std::span(out->source.ip.bytes))) +
+                     wire::sum_bytes(std::as_bytes(std::span(local->bytes)));
+  } else {
+    const auto ip = wire::Ipv4Editor::parse(bytes);
+    if (!ip) return std::nullopt;
+    std::memcpy(out->local.bytes.data(), ip->destination().data(), 4);
+    bytes = ip->payload();
+  }
+  const auto icmp = wire::IcmpEditor::parse(bytes);
+  if (!icmp) return std::nullopt;
+  if (receives_ == IcmpDirection::request) {  // what the diverter did is undone
+    if (icmp->type() != diverted_type(ipv6_)) return std::nullopt;
+    icmp->set_type(request_type(ipv6_));
+    icmp->set_checksum(wire::update_checksum(icmp->checksum(), type_word(diverted_type(ipv6_)),
+                                             type_word(request_type(ipv6_))));
+  }
+  // The kernel has verified what it hands to a raw ICMPv6 socket.
+  if (!ipv6_ && !verify_echo(bytes, path)) return std::nullopt;
+  const auto fields = read_echo_header(bytes, path);
+  if (!fields || fields->direction != receives_ || !fields->belongs_to(tag_)) return std::nullopt;
+  out->fields = *fields;
+  out->payload = icmp->payload();
+  return out;
+}
+
+namespace {
+
+void put_message(SendBatch& out, SendBatch::Datagram datagram, const EchoFields& fields, Tag tag,
+                 bool ipv6, std::span<const std::byte> payload) noexcept {
+  auto* header = out.scratch();
+  write_echo_header(header, fields, tag, {.ipv6 = ipv6}, payload.size(), wire::sum_bytes(payload));
+  auto* bytes = const_cast<std::byte*>(payload.data());  // sendmsg() only reads
+  const std::array<iovec, 2> pieces{{{header, echo_header_length}, {bytes, payload.size()}}};
+  out.add(datagram, pieces);
+}
+
+}  // namespace
+
+void IcmpSocket::write(SendBatch& out, const EchoFields& fields, const SocketAddress& to,
+                       const IpAddress* from, std::span<const std::byte> payload) const noexcept {
+  put_message(out, {.fd = fd_.get(), .to = &to, .from = from}, fields, tag_, ipv6_, payload);
+}
+
+// A message with an ordinary checksum, and everything in its header given, is one of `tutu`.
+void IcmpSocket::answer_ping(SendBatch& out, const EchoMessage& ping) const noexcept {
+  auto fields = ping.fields;
+  fields.direction = IcmpDirection::reply;
+  put_message(out, {.fd = fd_.get(), .to = &ping.source, .from = &ping.local}, fields,
+              {.value = fields.code, .profile = Profile::tutu}, ipv6_, ping.payload);
+}
+
+}  // namespace warren::carrier

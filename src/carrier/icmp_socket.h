@@ -1,0 +1,59 @@
+/// Raw ICMP sockets that receive and send the echo messages of one user, in batches.
+#pragma once
+
+#include <netinet/in.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include <warren/fd.h>
+#include <warren/result.h>
+
+#include "carrier/icmp_codec.h"
+#include "carrier/message_batch.h"
+
+namespace warren::carrier {
+
+/// An echo message that arrived. `payload` lies in the batch that it came in.
+struct EchoMessage {
+  SocketAddress source;  ///< port 0
+  IpAddress local;       ///< where it was sent to
+  EchoFields fields;
+  std::span<const std::byte> payload;
+};
+
+/// One socket, for one address family. Not thread-safe.
+class IcmpSocket {
+ public:
+  /// A client receives replies. A server receives requests that an EchoDiverter has taken from the
+  /// kernel. Needs CAP_NET_RAW now, and no privilege later.
+  [[nodiscard]] static Result<IcmpSocket> open(bool ipv6, IcmpDirection receives, Tag tag);
+
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] bool ipv6() const noexcept { return ipv6_; }
+
+  /// Message `i` of what was received from this socket. Nothing where it is damaged or is not the
+  /// user's.
+  [[nodiscard]] std::optional<EchoMessage> read(ReceiveBatch& batch, std::size_t i) const noexcept;
+
+  /// Puts a message into `out`, whose fits(2) the caller has checked. `payload` stays where it is
+  /// until `out` is flushed. `from`: null lets the kernel choose.
+  void write(SendBatch& out, const EchoFields& fields, const SocketAddress& to,
+             const IpAddress* from, std::span<const std::byte> payload) const noexcept;
+
+  /// The answer that the kernel would give to an ordinary ping: the same message, as a reply.
+  void answer_ping(SendBatch& out, const EchoMessage& ping) const noexcept;
+
+ private:
+  IcmpSocket(Fd fd, bool ipv6, IcmpDirection receives, Tag tag)
+      : fd_(std::move(fd)), ipv6_(ipv6), receives_(receives), tag_(tag) {}
+
+  Fd fd_;
+  bool ipv6_;
+  IcmpDirection receives_;
+  Tag tag_;
+};
+
+}  // namespace warren::carrier

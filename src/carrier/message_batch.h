@@ -1,0 +1,126 @@
+/// Many datagrams in one system call: recvmmsg(2) and sendmmsg(2) with their arrays.
+///
+/// Both own all their memory from the start. Not thread-safe.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "carrier/socket_address.h"
+
+namespace warren::carrier {
+
+/// What one recvmmsg() took.
+class ReceiveBatch {
+ public:
+  static constexpr std::size_t capacity = 64;
+
+  ReceiveBatch();
+
+  /// Receives without waiting. The number of datagrams; 0 where there are none, with errno set.
+  [[nodiscard]] std::size_t receive(int fd) noexcept;
+
+  [[nodiscard]] std::span<std::byte> data(std::size_t i) noexcept {
+    return {buffer_.get() + i * stride, messages_[i].msg_len};
+  }
+  [[nodiscard]] SocketAddress sender(std::size_t i) const noexcept {
+    return SocketAddress::from(names_[i]);
+  }
+  /// The local address that the datagram was sent to, where the socket reports it (IP_PKTINFO,
+  /// IPV6_RECVPKTINFO).
+  [[nodiscard]] std::optional<IpAddress> local(std::size_t i) noexcept;
+  /// With UDP_GRO: the size of the datagrams that were merged; 0 for a single one.
+  [[nodiscard]] std::size_t segment_size(std::size_t i) noexcept;
+
+ private:
+  // Room for any datagram, and not a power of two, so that their beginnings do not share cache
+  // sets.
+  static constexpr std::size_t stride = 65536 + 2112;
+  static constexpr std::size_t control_size = 128;
+
+  template <class T>
+  [[nodiscard]] std::optional<T> control(std::size_t i, int level, int type) noexcept;
+
+  std::unique_ptr<std::byte[]> buffer_;  // not initialised: pages that are not used cost nothing
+  std::array<mmsghdr, capacity> messages_{};
+  std::array<iovec, capacity> pieces_{};
+  std::array<sockaddr_storage, capacity> names_{};
+  struct alignas(cmsghdr) Control {
+    std::array<std::byte, control_size> bytes;
+  };
+  std::array<Control, capacity> controls_{};
+};
+
+/// Datagrams that wait to be sent, each made of pieces that stay where they are until flush().
+class SendBatch {
+ public:
+  static constexpr std::size_t capacity = 64;
+  static constexpr std::size_t max_pieces = 64;  ///< of one datagram; what UDP_SEGMENT takes
+
+  /// Of one datagram that is being put together.
+  struct Datagram {
+    int fd = -1;
+    const SocketAddress* to = nullptr;  ///< null: to where the socket is connected
+    const IpAddress* from = nullptr;    ///< null: the kernel chooses
+    /// UDP_SEGMENT: each piece is a datagram of this size, the last may be shorter. 0: the pieces
+    /// are one datagram.
+    std::size_t segment_size = 0;
+  };
+
+  /// What became of datagrams; where segmented, each segment counts.
+  struct Outcome {
+    std::uint64_t sent = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t too_big = 0;
+    std::uint64_t failed = 0;
+
+    Outcome& operator+=(const Outcome& other) noexcept {
+      sent += other.sent;
+      bytes += other.bytes;
+      too_big += other.too_big;
+      failed += other.failed;
+      return *this;
+    }
+  };
+
+  /// Whether a datagram of `pieces` still fits.
+  [[nodiscard]] bool fits(std::size_t pieces) const noexcept {
+    return size_ < capacity && used_pieces_ + pieces <= pieces_.size();
+  }
+  /// The caller has checked fits().
+  void add(const Datagram& datagram, std::span<const iovec> pieces) noexcept;
+  /// A few bytes that live until flush(), for a header. The caller has checked fits().
+  [[nodiscard]] std::byte* scratch() noexcept { return scratch_[size_].data(); }
+
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  /// Sends everything; what the kernel refuses is dropped and counted.
+  Outcome flush() noexcept;
+
+ private:
+  struct alignas(cmsghdr) Control {
+    std::array<std::byte, 96> bytes;
+  };
+  void count_sent(std::size_t i, Outcome& outcome) const noexcept;
+  void handle_refusal(std::size_t i, int error, Outcome& outcome) noexcept;
+  void send_pieces(std::size_t i, Outcome& outcome) noexcept;
+
+  std::size_t size_ = 0;
+  std::size_t used_pieces_ = 0;
+  std::array<mmsghdr, capacity> messages_{};
+  std::array<int, capacity> fds_{};
+  std::array<bool, capacity> segmented_{};
+  std::array<iovec, capacity * 4> pieces_{};
+  static_assert(capacity * 4 >= max_pieces);
+  std::array<sockaddr_storage, capacity> names_{};
+  std::array<Control, capacity> controls_{};
+  std::array<std::array<std::byte, 8>, capacity> scratch_{};
+};
+
+}  // namespace warren::carrier

@@ -1,0 +1,40 @@
+#include "linux/privileges.h"
+
+#include <grp.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+
+namespace warren {
+
+namespace {
+
+constexpr id_t nobody = 65534;
+
+// Without its capabilities root would still own most files.
+Result<> leave_root() {
+  if (::geteuid() != 0) return {};
+  if (::setgroups(0, nullptr) != 0 || ::setresgid(nobody, nobody, nobody) != 0 ||
+      ::setresuid(nobody, nobody, nobody) != 0) {
+    // In a user namespace nobody may have no number.
+    if (errno != EINVAL && errno != EPERM) return fail_errno("become nobody");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> drop_privileges() {
+  if (auto left = leave_root(); !left) return left;
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    return fail_errno("give up gaining privileges");
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  const std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
+  if (::syscall(SYS_capset, &header, none.data()) != 0) return fail_errno("drop capabilities");
+  return {};
+}
+
+}  // namespace warren

@@ -1,0 +1,169 @@
+# `warren icmp relay` as a user meets it. WARREN is the program.
+
+bats_require_minimum_version 1.5.0
+load machine.bash
+
+# Two hosts, left and right, with a wire between them and a service on the right that answers in capitals.
+prepare='
+ip netns add left
+ip netns add right
+ip link add name wl netns left type veth peer name wr netns right
+for side in left right; do ip -n $side link set lo up; done
+ip -n left address add 10.7.0.1/24 dev wl
+ip -n left address add fd07::1/64 dev wl nodad
+ip -n right address add 10.7.0.2/24 dev wr
+ip -n right address add fd07::2/64 dev wr nodad
+ip -n left link set wl up
+ip -n right link set wr up
+on() { local side=$1; shift; nsenter --net=/run/netns/$side "$@"; }
+
+cat >service.py <<PY
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 51820))
+while True:
+    data, peer = s.recvfrom(65536)
+    s.sendto(data.upper(), peer)
+PY
+cat >ask.py <<PY
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(1)
+s.sendto(sys.argv[1].encode(), ("127.0.0.1", 51820))
+assert s.recv(65536) == sys.argv[1].upper().encode()
+PY
+nsenter --net=/run/netns/right python3 service.py &
+service=$!
+ask() { on left python3 ask.py "$@"; }
+serve() {  # OPTION...
+  nsenter --net=/run/netns/right warren icmp relay --serve --port 51820 --user alice "$@" >server.out 2>>log &
+  server=$!
+  until_true test -s server.out
+}
+connect() {  # OPTION...
+  nsenter --net=/run/netns/left warren icmp relay "$@" >client.out 2>>log &
+  client=$!
+}
+'
+
+@test "relay carries UDP and prints a ticket and counters" {
+  { echo "$prepare"; cat <<'SH'
+    serve --first any --tag 3fa2 --host 10.7.0.2
+    [ "$(cat server.out)" = warren-icmp:alice@10.7.0.2:51820/3fa2 ] || fail "$(cat server.out)"
+    cp server.out ticket
+    connect ticket
+    until_true ask hello
+    for process in $server $client; do
+      grep -q '^CapPrm:.0*$' /proc/$process/status || fail "has capabilities"
+      grep -q '^CapEff:.0*$' /proc/$process/status || fail "has capabilities"
+      grep -q '^Uid:.65534' /proc/$process/status || fail "is still root"
+    done
+    on left ping -qc3 -i0.1 10.7.0.2
+    kill -USR1 $client
+    until_true grep -q 'opened' client.out
+    for process in $client $server; do
+      kill $process
+      wait $process || fail "ended with $?"
+    done
+    grep -q 'in_packets' server.out || fail "no counters: $(cat server.out)"
+SH
+  } | machine
+}
+
+@test "relay over IPv6 and by name prints JSON" {
+  { echo "$prepare"; cat <<'SH'
+    cp /etc/hosts hosts
+    echo 'fd07::2 server.test' >>hosts
+    mount --bind hosts /etc/hosts
+    serve --first any --json --host server.test
+    ticket="$(jq -r .ticket server.out)"
+    [ "$(jq -r .user server.out)" = alice ]
+    connect "$ticket" --json
+    until_true ask hello
+    kill $client $server
+    wait $client
+    wait $server
+    tail -n1 server.out | jq -e '.opened >= 1 and .conversations >= 1 and .damaged == 0' || fail "$(cat server.out)"
+    tail -n1 client.out | jq -e '.in_packets >= 1 and .out_packets >= .in_packets' || fail "$(cat client.out)"
+SH
+  } | machine
+}
+
+@test "relay that is killed leaves pings answered and starts again" {
+  { echo "$prepare"; cat <<'SH'
+    serve --first any --tag 3fa2 --host 10.7.0.2
+    connect "$(cat server.out)"
+    until_true ask hello
+    on right nft list tables | grep -q warren-relay || fail "no table"
+    kill -9 $server
+    wait $server || true
+    [ -z "$(on right nft list tables)" ] || fail "left a table"
+    on left ping -qc3 -i0.1 10.7.0.2
+    rm server.out
+    serve --first any --tag 3fa2 --host 10.7.0.2
+    until_true ask again
+SH
+  } | machine
+}
+
+@test "relay speaks with the carrier in the kernel" {
+  { echo "$prepare"; cat <<'SH'
+    # Nothing is mounted there in a new machine; the state of each host is its own.
+    mount -t bpf none /sys/fs/bpf
+    on right warren icmp serve --port 51820 --user alice --tag 3fa2 --first any --host 10.7.0.2 --dev wr || fail "serve"
+    sed -i 's/"127.0.0.1", 51820/"10.7.0.2", 51820/' service.py
+    kill $service
+    wait $service || true
+    nsenter --net=/run/netns/right python3 service.py &
+    connect warren-icmp:alice@10.7.0.2:51820/3fa2
+    until_true ask hello
+    kill $client
+    wait $client
+    on right warren icmp detach
+
+    # And the other way round.
+    serve --first any --tag 3fa2 --host 10.7.0.2 --to 10.7.0.2:51820
+    on left warren icmp connect warren-icmp:alice@10.7.0.2:51820/3fa2 --dev wl || fail "connect"
+    sed -i 's/"127.0.0.1", 51820/"10.7.0.2", 51820/' ask.py
+    until_true ask hello
+    on left warren icmp detach
+    kill $server
+    wait $server
+    [ "$(tail -n1 server.out | grep -c 'opened')" -eq 1 ] || fail "nothing came through the relay: $(cat server.out)"
+SH
+  } | machine
+}
+
+@test "mistakes of the relay are named" {
+  { echo "$prepare"; cat <<'SH'
+    refused() {  # STATUS TEXT OPTION...
+      local status=$1 text=$2 got=0
+      shift 2
+      on right warren icmp relay "$@" >out 2>err || got=$?
+      [ $got -eq "$status" ] || fail "status $got: $*"
+      grep -qF -- "$text" err || fail "expected '$text': $(cat err)"
+      [ -z "$(on right nft list tables)" ] || fail "left a table: $*"
+    }
+    refused 2 'TICKET'
+    refused 1 'not-a-ticket' not-a-ticket
+    refused 2 '--serve needs --port and --user' --serve
+    refused 2 '--port is for the server' --port 1 warren-icmp:10.7.0.2:51820/3fa2
+    refused 2 '--listen is for the client' --serve --listen 127.0.0.1:1
+    refused 1 '--port' --serve --port 70000 --user alice --host h
+    refused 1 '--tag' --serve --port 1 --user alice --host h --tag ffff
+    refused 1 '--from' --serve --port 1 --user alice --host h --from nowhere
+    refused 1 '--to' --serve --port 1 --user alice --host h --to nowhere
+    refused 1 '--user' --serve --port 1 --user 'a b' --host h
+    refused 1 '--uid' --serve --port 1 --user alice --host h --profile tutu --uid 300
+    refused 1 'say with --host' --serve --port 1 --user alice
+    refused 1 'another program has the port' --listen 127.0.0.1:51820 warren-icmp:10.7.0.2:51820/3fa2
+    refused 1 '--idle' --idle never warren-icmp:10.7.0.2:51820/3fa2
+    # Without privileges it says which ones.
+    chmod 755 /mnt/warren
+    setpriv --reuid 65534 --clear-groups /mnt/warren icmp relay warren-icmp:10.7.0.2:51820/3fa2 2>err && fail "ran"
+    grep -q CAP_NET_RAW err || fail "$(cat err)"
+    setpriv --reuid 65534 --clear-groups /mnt/warren icmp relay --serve --port 1 --user a --host h 2>err && fail "ran"
+    grep -q CAP_NET_ADMIN err || fail "$(cat err)"
+SH
+  } | machine
+}
