@@ -30,8 +30,7 @@ Workload workload_of(const Workload& workload, const Row& row) {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-// What a run takes beside its traffic: measured on a slow machine; only the first guess of the time
-// that is left.
+// What a run takes beside its traffic: only the first guess of the time that is left.
 constexpr double overhead_s = 0.4;
 
 class Session {
@@ -45,10 +44,8 @@ class Session {
   }
 
   ScenarioResult run() {
-    const auto count = result_.scenario.rows.size();
     for (int round = 0; round < timing_.repeat; ++round)
-      for (std::size_t i = 0; i < count && !result_.interrupted; ++i)
-        run_row((i + static_cast<std::size_t>(round)) % count, round == 0);
+      for (const auto& workload : result_.scenario.workloads) run_workload(workload, round);
     return std::move(result_);
   }
 
@@ -83,39 +80,46 @@ class Session {
     return static_cast<int>(end_of(row_index) - first_[row_index]);
   }
 
-  void run_row(std::size_t index, bool first_round) {
-    if (!runnable_[index]) return;
-    const Row& row = result_.scenario.rows[index];
-    auto bed = Testbed::build(result_.scenario, row, places_);
-    if (!bed) return give_up(index, first_[index], bed.error());
-    std::size_t slot = first_[index];
-    for (const auto& workload : result_.scenario.workloads) {
-      if (!row.runs(workload)) continue;
-      for (const auto direction : workload.iperf3.directions) {
-        auto& result = result_.rows[slot];
-        if (first_round) result.commands = (*bed)->commands();
-        std::vector<std::string> commands;
-        tell(fmt::format("{}, {} {}", row.name, workload.name, direction_name(direction)));
-        auto measured = measure(**bed, workload_of(workload, row), direction,
-                                {timing_.duration_s, timing_.warmup_s}, commands);
-        if (first_round)
-          result.commands.insert(result.commands.end(), commands.begin(), commands.end());
-        if (!measured) return give_up(index, slot, measured.error());
-        result.runs.push_back(std::move(*measured));
-        ++progress_.done;
-        ++slot;
-      }
+  void run_workload(const Workload& workload, int round) {
+    const auto count = result_.scenario.rows.size();
+    for (std::size_t i = 0; i < count && !result_.interrupted; ++i) {
+      const auto index = (i + static_cast<std::size_t>(round)) % count;
+      run_row(round % 2 == 0 ? index : count - 1 - index, workload, round);
     }
   }
 
-  // A row that failed in one direction has no honest comparison in the other: both say why.
-  void give_up(std::size_t index, std::size_t slot, const Error& error) {
+  void run_row(std::size_t index, const Workload& workload, int round) {
+    const Row& row = result_.scenario.rows[index];
+    if (!runnable_[index] || !row.runs(workload)) return;
+    auto bed = Testbed::build(result_.scenario, row, places_);
+    if (!bed) return give_up(index, bed.error(), round);
+    for (std::size_t slot = first_[index]; slot < end_of(index); ++slot) {
+      auto& result = result_.rows[slot];
+      if (result.workload != workload.name) continue;
+      std::vector<std::string> commands;
+      tell(fmt::format("{}, {} {}", row.name, workload.name, direction_name(result.direction)));
+      auto measured = measure(**bed, workload_of(workload, row), result.direction,
+                              {timing_.duration_s, timing_.warmup_s}, commands);
+      if (round == 0) {
+        result.commands = (*bed)->commands();
+        result.commands.insert(result.commands.end(), commands.begin(), commands.end());
+      }
+      if (!measured) return give_up(index, measured.error(), round);
+      result.runs.push_back(std::move(*measured));
+      ++progress_.done;
+    }
+  }
+
+  // A row that failed has no honest comparison in what is left of the round: all of that says why.
+  void give_up(std::size_t index, const Error& error, int round) {
     if (interrupted()) {
       result_.interrupted = true;
       return;
     }
     runnable_[index] = false;
-    for (std::size_t i = slot; i < end_of(index); ++i) result_.rows[i].failed = error.message;
+    for (std::size_t i = first_[index]; i < end_of(index); ++i)
+      if (result_.rows[i].runs.size() <= static_cast<std::size_t>(round))
+        result_.rows[i].failed = error.message;
     const auto runs = [&](int sum, const RowResult& r) {
       return sum + static_cast<int>(r.runs.size());
     };

@@ -39,9 +39,10 @@ struct Progress {
   std::string now;  ///< "veth, forward"
 };
 
-/// `scenario` holds the rows to run. Rows are interleaved: each round runs each row once, in both
-/// directions, and begins one row later than the round before, so that neither drift nor order
-/// favours a row. A row that fails is not run again. Ctrl-C (see InterruptScope) ends it early.
+/// `scenario` holds the rows to run. Rows are interleaved: each round takes one workload after the
+/// other, and runs each row once with it, in both directions, on a test bed of its own. Rows that
+/// are compared thus follow each other closely. Each round begins one row later than the round
+/// before and goes the other way, so that neither drift nor order favours a row. A row that fails is not run again. Ctrl-C (see InterruptScope) ends it early.
 [[nodiscard]] ScenarioResult run_scenario(const Scenario& scenario, const Timing& timing,
                                           const Places& places,
                                           const std::function<void(const Progress&)>& progress);

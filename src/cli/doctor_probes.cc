@@ -279,7 +279,7 @@ void probe_tools(std::vector<Check>& checks) {
     const char* package;
     const char* why;
   };
-  constexpr std::array<Tool, 9> tools = {
+  constexpr std::array<Tool, 11> tools = {
       {{"ip", "iproute2", "to look at what Warren made"},
        {"iperf3", "iperf3", "`warren bench` measures throughput with it"},
        {"qperf", "qperf", "`warren bench` measures latency with it"},
@@ -288,6 +288,8 @@ void probe_tools(std::vector<Check>& checks) {
        {"tcpdump", "tcpdump", "shows packets"},
        {"ethtool", "ethtool", "shows and sets the offloads of devices"},
        {"wg", "wireguard-tools", "makes keys, and shows WireGuard tunnels"},
+       {"wireguard-go", "wireguard-go", "`warren bench icmp` measures WireGuard with it"},
+       {"nft", "nftables", "`warren bench icmp` makes a host that masquerades with it"},
        {"perf", "linux-perf", "`warren bench --flamegraph` samples stacks with it"}}};
   for (const auto& tool : tools) {
     const auto found = find_on_path(tool.program);
