@@ -27,7 +27,7 @@ Result<> build(netlink::Socket& socket, int ifindex) {
                                   .lower = exit,
                                   .mtu = largest_mtu,
                                   .gso_max_segments = 1,
-                                  .gso_max_size = largest_mtu});
+                                  .gso_max_size = 1500});
   });
   step([&] { return ethtool::set(entrance, ethtool::Feature::tx_checksum, false); });
   for (const auto& name : {exit, end, entrance}) {

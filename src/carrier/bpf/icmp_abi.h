@@ -41,8 +41,10 @@ enum icmp_profile {
 
 /* `devices`: ifindex -> how packets leave there. A device that is not in the map carries nothing. */
 struct icmp_device {
-  __u32 detour; /* ifindex that segments super-packets; 0: there is none */
-  __u32 exit;   /* on the far end of a detour: ifindex of its device; 0: this is a real device */
+  /* ifindex of a device that segments what is sent there, 0: there is none. Its gso_max_segs is 1, and its gso_max_size
+   * small: packets that a virtual machine made do not say how many segments they stand for. */
+  __u32 detour;
+  __u32 exit; /* on the far end of a detour: ifindex of its device; 0: this is a real device */
   __u32 mtu;
   __u8 link_header; /* bytes before the IP header: 14 or 0 */
   __u8 software;    /* checksums are finished by the program, not by the device or another kernel */
