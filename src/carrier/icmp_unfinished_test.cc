@@ -5,6 +5,7 @@
 //                             └ carry
 //     test ─▶ wide (tun) ─▶ the kernel forwards ─▶ narrow (tun) ─▶ test          no link header
 //             └ restore                            └ carry
+#include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <poll.h>
@@ -12,7 +13,9 @@
 #include <sys/uio.h>
 
 #include <array>
+#include <chrono>
 #include <fstream>
+#include <thread>
 
 #include <warren/tun.h>
 
@@ -249,6 +252,7 @@ class IcmpForwardingTest : public IcmpUnfinishedTest {
     wide_ = open("wide", "10.1.0.1/16", "fd00:0:0:1::1:1/112");
     narrow_ = open("narrow", "10.2.0.1/16", "fd00:0:0:1::2:1/112");
     ASSERT_TRUE(wide_ && narrow_);
+    ASSERT_TRUE(links().set_up("lo", true));
     std::ofstream("/proc/sys/net/ipv4/ip_forward") << 1;
     std::ofstream("/proc/sys/net/ipv6/conf/all/forwarding") << 1;
   }
@@ -264,6 +268,16 @@ class IcmpForwardingTest : public IcmpUnfinishedTest {
     return tun ? std::make_unique<Tun>(std::move(*tun)) : nullptr;
   }
   std::uint32_t index(const char* name) { return static_cast<std::uint32_t>(*links().index(name)); }
+  /// The kernel takes IPv6 addresses into use a little later than it takes them.
+  void wait_until_local(const IpAddress& address) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    for (;;) {
+      const auto route = links().route_to(address);
+      if (route && route->device == static_cast<int>(loopback)) return;
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "the address is not in use";
+      std::this_thread::yield();
+    }
+  }
   static PacketSpec forwarded(bool ipv6, std::size_t size) {
     auto spec = udp_packet(ipv6, size);
     spec.medium = Medium::ip;
@@ -320,6 +334,35 @@ TEST_F(IcmpForwardingTest, CarriesWhatItForwardsOnADeviceWithoutLinkHeader) {
       }
     }
   }
+}
+
+TEST_F(IcmpForwardingTest, ASocketLearnsThatItsDatagramWouldBeFragmented) {
+  programs_->attach(programs_->skeleton().progs.carry, index("narrow"), BPF_TC_EGRESS);
+  add_device(index("narrow"), 0, false);
+  wait_until_local(*IpAddress::parse("fd00:0:0:1::2:1"));
+  for (const bool ipv6 : {false, true}) {
+    programs_->add_server(forwarded(ipv6, 0), tag);
+    sockaddr_in to4{};
+    sockaddr_in6 to6{};
+    to4.sin_family = AF_INET;
+    to6.sin6_family = AF_INET6;
+    to4.sin_port = to6.sin6_port = wire::network(std::uint16_t{51820});
+    ::inet_pton(AF_INET, "10.2.0.9", &to4.sin_addr);
+    ::inet_pton(AF_INET6, "fd00:0:0:1::2:9", &to6.sin6_addr);
+    const auto* to =
+        ipv6 ? reinterpret_cast<const sockaddr*>(&to6) : reinterpret_cast<const sockaddr*>(&to4);
+    const Fd socket(::socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+    ASSERT_EQ(::connect(socket.get(), to, ipv6 ? sizeof to6 : sizeof to4), 0);
+    const Bytes datagram(3000);
+    ASSERT_EQ(::send(socket.get(), datagram.data(), datagram.size(), 0), 3000);
+    pollfd told{socket.get(), 0, 0};
+    ASSERT_EQ(::poll(&told, 1, 5000), 1) << "nothing came back";
+    int error = 0;
+    socklen_t size = sizeof error;
+    ASSERT_EQ(::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size), 0);
+    EXPECT_EQ(error, EMSGSIZE);
+  }
+  EXPECT_GE(programs_->count(ICMP_DROP_FRAGMENT), 4U) << "a later fragment left as plain UDP";
 }
 
 TEST_F(IcmpForwardingTest, ASuperPacketIsSegmentedOnADetour) {
