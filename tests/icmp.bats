@@ -302,3 +302,37 @@ SH
     nothing_left
 SH
 }
+
+@test "warren up follows routes and names" {
+  hosts <<'SH'
+    echo_server 5000
+    cp /etc/hosts hosts
+    mount --bind hosts /etc/hosts
+    right warren icmp serve --port 5000 --user alice --first any --dev s0 --tag 7 >/dev/null
+    cat >flow.toml <<'TOML'
+[icmp.home]
+role = "connect"
+netns = "left"
+ticket = "warren-icmp:alice@vpn.test:5000/7"
+lookup = "1s"
+TOML
+    start flow.toml
+    left warren icmp list | grep -q 'nothing is carried' || fail "$(left warren icmp list)"
+    echo 10.9.0.2 vpn.test >>/etc/hosts
+    until_true exchange 5000
+    # A second address; the first stays closed.
+    ip -n right address add 10.9.0.3/24 dev s0
+    sed 's/10.9.0.2/10.9.0.3/' hosts >changed
+    cat changed >hosts  # in place: it is mounted
+    until_true sh -c 'ip netns exec left warren icmp list | grep -q 10.9.0.3'
+    left warren icmp list | grep -q 10.9.0.2 || fail "$(left warren icmp list)"
+    # The route moves to another wire.
+    ip link add c1 netns left type veth peer name s1 netns right
+    ip -n left link set c1 up
+    ip -n right link set s1 up
+    ip -n left route add 10.9.0.2/32 dev c1
+    until_true sh -c 'ip netns exec left warren icmp list | grep -q "interface c1"'
+    warren down
+    left warren icmp list | grep -q 'nothing is carried' || fail "$(left warren icmp list)"
+SH
+}

@@ -43,6 +43,10 @@ Result<Fd> link_xdp(int program, int ifindex) {
   return create(program, ifindex, BPF_XDP, XDP_FLAGS_DRV_MODE);
 }
 
+Result<Fd> link_generic_xdp(int program, int ifindex) {
+  return create(program, ifindex, BPF_XDP, XDP_FLAGS_SKB_MODE);
+}
+
 Result<Fd> link_cgroup_egress(int program, int cgroup) {
   return create(program, cgroup, BPF_CGROUP_INET_EGRESS, 0);
 }

@@ -24,6 +24,8 @@ struct LinkInfo {
 /// Attaches a program to the device's driver. EBUSY or EEXIST where another one sits there,
 /// EOPNOTSUPP where the driver cannot.
 [[nodiscard]] Result<Fd> link_xdp(int program, int ifindex);
+/// As above, behind the driver, which every device can.
+[[nodiscard]] Result<Fd> link_generic_xdp(int program, int ifindex);
 /// Attaches a program to what leaves the sockets of a cgroup v2 and all below it.
 [[nodiscard]] Result<Fd> link_cgroup_egress(int program, int cgroup);
 /// Puts another program into the place of the one that is attached, without a moment in between.

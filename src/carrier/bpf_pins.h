@@ -4,6 +4,8 @@
 ///         map-devices  map-sessions  …           the state; there is no other
 ///         program-CONTENT-carry  …               CONTENT: which build of the programs it is
 ///         link-egress-3  link-guard  …           what keeps programs attached
+///         link-life-5                            on a device of ours that never gets a packet: tells that the
+///                                                namespace lives, where no other link to a device does
 ///
 /// The directory of a namespace that is gone is removed by whoever opens his own next: all links to
 /// its devices are dead then. (A device that vanishes alone leaves the links of its detour alive.)

@@ -42,6 +42,9 @@ Result<> put(int ifindex, bool egress, Place place, int program, std::uint32_t f
   return {};
 }
 
+// The qdisc, or the device, has gone meanwhile, and the filter with it.
+bool is_gone(int error) { return error == -ENOENT || error == -ENODEV || error == -EINVAL; }
+
 }  // namespace
 
 Result<bool> create(int ifindex) {
@@ -59,12 +62,13 @@ Result<> remove_if_empty(int ifindex) {
   if (!socket) return tl::unexpected(socket.error());
   for (const std::uint32_t end : {TC_H_MIN_EGRESS, TC_H_MIN_INGRESS}) {
     const auto filters = socket->count_filters(ifindex, TC_H_MAKE(TC_H_CLSACT, end));
+    if (!filters && is_gone(-filters.error().code)) return {};
     if (!filters) return tl::unexpected(filters.error());
     if (*filters != 0) return {};
   }
   auto hook = hook_of(ifindex, true);
   hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_EGRESS | BPF_TC_INGRESS);
-  if (const int error = ::bpf_tc_hook_destroy(&hook); error != 0 && error != -ENOENT)
+  if (const int error = ::bpf_tc_hook_destroy(&hook); error != 0 && !is_gone(error))
     return fail_errno("remove clsact", -error);
   return {};
 }
@@ -86,7 +90,7 @@ Result<> remove(int ifindex, bool egress, Place place) {
   const LibbpfWords quiet;
   const auto hook = hook_of(ifindex, egress);
   const auto options = options_at(place);
-  if (const int error = ::bpf_tc_detach(&hook, &options); error != 0 && error != -ENOENT)
+  if (const int error = ::bpf_tc_detach(&hook, &options); error != 0 && !is_gone(error))
     return fail_errno("remove a filter from clsact", -error);
   return {};
 }

@@ -19,6 +19,8 @@ namespace {
 
 std::string pins_name() { return fmt::format("icmp-v{}", ICMP_ABI_VERSION); }
 
+std::string life_link(int ifindex) { return fmt::format("link-life-{}", ifindex); }
+
 // Bytes before the IP header on devices of this type, where we know them.
 std::optional<std::uint8_t> link_header_of(std::uint16_t type) {
   switch (type) {
@@ -165,6 +167,17 @@ int IcmpCarrier::attached_index(const std::string& device) const {
              : 0;
 }
 
+// Filters of clsact do not tell that their network namespace is gone; links to devices do.
+Result<> IcmpCarrier::give_sign_of_life(int exit) {
+  const auto name = life_link(exit);
+  const auto there = pins_.get(name);
+  if (!there) return tl::unexpected(there.error());
+  if (*there || !programs_->restore_xdp) return {};
+  const auto link = link_generic_xdp(programs_->restore_xdp.get(), exit);
+  if (!link) return tl::unexpected(link.error());
+  return pins_.pin(name, link->get());
+}
+
 Result<> IcmpCarrier::attach_programs(const netlink::Link& link, int exit,
                                       const IcmpDeviceOptions& options) {
   const auto put = [&](Hook hook, int ifindex, const Fd& program) -> Result<> {
@@ -173,6 +186,8 @@ Result<> IcmpCarrier::attach_programs(const netlink::Link& link, int exit,
     return {};
   };
   auto done = put(Hook::egress, exit, programs_->carry);
+  if (done && attached(pins_, Hook::egress, exit) == Mechanism::clsact)
+    done = give_sign_of_life(exit);
   if (done) done = put(Hook::egress, link.index, programs_->carry);
   if (done) done = put(Hook::ingress, link.index, programs_->restore);
   if (!done) return done;
@@ -207,6 +222,7 @@ Result<> IcmpCarrier::detach_index(int ifindex) {
   for (const auto& [index, device] : *all) {
     if (device.exit != static_cast<std::uint32_t>(ifindex)) continue;
     if (done) done = carrier::detach(pins_, Hook::egress, static_cast<int>(index));
+    if (done) done = pins_.remove(life_link(static_cast<int>(index)));
     if (done) done = maps_.devices.erase(index);
   }
   if (done) done = Detour::remove(socket_, ifindex);

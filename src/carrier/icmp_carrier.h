@@ -143,6 +143,7 @@ class IcmpCarrier {
       : pins_(std::move(pins)), socket_(std::move(socket)), maps_(std::move(maps)) {}
 
   Result<> attach_programs(const netlink::Link& link, int exit, const IcmpDeviceOptions& options);
+  Result<> give_sign_of_life(int exit);
   Result<> detach_index(int ifindex);
   Result<> guard();
   Result<> count_port(std::uint16_t port, int change);

@@ -210,6 +210,24 @@ class IcmpCarrierTest : public ::testing::Test {
     });
   }
 
+  void expect_removed_with_the_namespace(Tcx tcx) {
+    IcmpDeviceOptions options;
+    options.tcx = tcx;
+    serve("alice", 0x3fa2, 5000, options);
+    const auto directory =
+        at(server_, [] { return BpfPins::open("icmp-v1", BpfPins::Access::read)->directory(); });
+    ASSERT_TRUE(std::filesystem::exists(directory));
+    wire_.reset();
+    server_ = Fd{};
+    // The kernel takes a namespace down some time after its last reference.
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (std::filesystem::exists(directory) && std::chrono::steady_clock::now() < deadline) {
+      at(client_, [] { EXPECT_TRUE(BpfPins::open("icmp-v1", BpfPins::Access::change)); });
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    EXPECT_FALSE(std::filesystem::exists(directory));
+  }
+
   Fd client_, server_;
   std::optional<Wire> wire_;
 };
@@ -282,6 +300,7 @@ TEST_F(IcmpCarrierTest, RemovedFlowsArePlainAgain) {
 TEST_F(IcmpCarrierTest, OthersCannotOpenTheFlow) {
   serve("alice", 0x3fa2, 5000);
   connect("10.9.0.2", 0x3fa2, 5000);
+  if (state(client_).devices.at(0).egress != "tcx") GTEST_SKIP() << "this kernel has no tcx (6.6)";
   ASSERT_EQ(shell(client_, "tc qdisc replace dev c0 clsact && tc qdisc del dev c0 clsact"), 0);
   wire_->count();
   expect_exchange("10.9.0.2", 5000);
@@ -481,19 +500,11 @@ TEST_F(IcmpCarrierTest, TakesXdpWhereNobodyElseIs) {
 }
 
 TEST_F(IcmpCarrierTest, PinsOfANamespaceThatIsGoneAreRemoved) {
-  serve("alice", 0x3fa2, 5000);
-  const auto directory =
-      at(server_, [] { return BpfPins::open("icmp-v1", BpfPins::Access::read)->directory(); });
-  ASSERT_TRUE(std::filesystem::exists(directory));
-  wire_.reset();
-  server_ = Fd{};
-  // The kernel takes a namespace down some time after its last reference.
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (std::filesystem::exists(directory) && std::chrono::steady_clock::now() < deadline) {
-    at(client_, [] { EXPECT_TRUE(BpfPins::open("icmp-v1", BpfPins::Access::change)); });
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  EXPECT_FALSE(std::filesystem::exists(directory));
+  expect_removed_with_the_namespace(Tcx::use);
+}
+
+TEST_F(IcmpCarrierTest, PinsOfANamespaceThatIsGoneAreRemovedWithoutTcxToo) {
+  expect_removed_with_the_namespace(Tcx::avoid);
 }
 
 }  // namespace
