@@ -170,6 +170,7 @@ void Client::on_messages(const IcmpSocket& socket) noexcept {
     }
     flush_in();
     if (count < ReceiveBatch::capacity) break;
+    let_receivers_run();
   }
 }
 

@@ -120,6 +120,7 @@ void Server::on_messages(const IcmpSocket& socket) noexcept {
     flush_in();
     flush_out();  // answers to pings
     if (count < ReceiveBatch::capacity) break;
+    let_receivers_run();
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <netinet/udp.h>
+#include <time.h>
 
 #include <algorithm>
 
@@ -99,6 +100,14 @@ SendBatch::Outcome UdpWriter::flush() noexcept {
   close_group();
   outcome_ += batch_.flush();
   return std::exchange(outcome_, {});
+}
+
+// Measured with iperf3 at both ends on two busy cores: without the pause three quarters of the
+// datagrams were lost in the last socket; with sched_yield() few were, but only half as many arrived
+// as with this. With the timer's slack a full batch takes some 0.07 ms longer.
+void let_receivers_run() noexcept {
+  constexpr timespec moment{.tv_sec = 0, .tv_nsec = 20'000};
+  ::nanosleep(&moment, nullptr);
 }
 
 }  // namespace warren::carrier

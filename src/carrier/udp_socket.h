@@ -48,4 +48,11 @@ class UdpWriter {
   std::array<iovec, SendBatch::max_pieces> pieces_{};
 };
 
+/// Between two full batches: a moment for whoever receives them.
+///
+/// A program on this machine needs processor time to empty its socket, whose buffer usually holds
+/// some ninety datagrams. Where cores are scarce, a relay that passes on all of a backlog in one go
+/// fills it before the program runs again, and the work on the rest is lost.
+void let_receivers_run() noexcept;
+
 }  // namespace warren::carrier
