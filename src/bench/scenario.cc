@@ -1,10 +1,13 @@
 #include "bench/scenario.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+
+#include "config/suggest.h"
 
 namespace warren::bench {
 
@@ -29,6 +32,12 @@ Result<> Scenario::set_row(const std::string& row, const std::string& command, b
   if (const auto tool = tools.find(row); tool != tools.end() && peer) {
     tool->second = command;
     return {};
+  }
+  if (!forwarder && peer && !tools.empty()) {
+    std::vector<std::string> known;
+    for (const auto& tool : tools) known.push_back(tool.first);
+    return fail(fmt::format("{} uses no tool \"{}\" (but {}){}", path, row, fmt::join(known, ", "),
+                            config::suggest(row, known)));
   }
   if (!forwarder)
     return fail(fmt::format("{}: a row of your own needs the section [forwarder]", path));

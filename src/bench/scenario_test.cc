@@ -219,6 +219,9 @@ TEST(Scenario, KnowsWhereToolsAre) {
   const auto row = *scenario.find_row("tunnel");
   EXPECT_EQ(missing_program(scenario, row, places), "not installed: no program their-tunnel");
   EXPECT_EQ(missing_program(scenario, *scenario.find_row("plain"), places), std::nullopt);
+  const auto unknown = scenario.set_row("their-tunel", "/bin/sh", true);
+  ASSERT_FALSE(unknown);
+  EXPECT_THAT(unknown.error().message, HasSubstr("\"their-tunnel\""));
   ASSERT_TRUE(scenario.set_row("their-tunnel", "/bin/sh -e", true));
   EXPECT_EQ(missing_program(scenario, row, places), std::nullopt);
   const auto& command = scenario.programs[1].command;
