@@ -167,3 +167,44 @@ SH
 SH
   } | machine
 }
+
+@test "relay crosses a host that translates addresses" {
+  { echo "$prepare"; cat <<'SH'
+    # Another client, far, behind left, which translates for it and also has a client of its own.
+    ip netns add far
+    ip -n far link set lo up
+    ip link add name wf netns far type veth peer name wn netns left
+    ip -n far address add 10.8.0.1/24 dev wf
+    ip -n far address add fd08::1/64 dev wf nodad
+    ip -n left address add 10.8.0.2/24 dev wn
+    ip -n left address add fd08::2/64 dev wn nodad
+    ip -n far link set wf up
+    ip -n left link set wn up
+    ip -n far route add default via 10.8.0.2
+    ip -n far route add default via fd08::2
+    on left sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
+    on left nft -f - <<'NFT'
+    table inet nat {
+      chain out { type nat hook postrouting priority srcnat; oifname "wl" masquerade; }
+    }
+NFT
+    serve --first any --tag 3fa2 --host 10.7.0.2
+    for host in 10.7.0.2 '[fd07::2]'; do
+      connect "warren-icmp:alice@$host:51820/3fa2"
+      nsenter --net=/run/netns/far warren icmp relay "warren-icmp:alice@$host:51820/3fa2" >far.out 2>>log &
+      far=$!
+      until_true ask here
+      until_true on far python3 ask.py there
+      on far ping -qc2 -i0.1 10.7.0.2
+      kill $client $far
+      wait $client
+      wait $far
+      grep -q 'in_packets' far.out || fail "$(cat far.out)"
+    done
+    kill $server
+    wait $server
+    grep -q damaged server.out && fail "$(cat server.out)"
+    true
+SH
+  } | machine
+}
