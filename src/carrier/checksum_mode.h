@@ -9,7 +9,8 @@
 ///    changes the identifier and leaves the checksum field alone, and the identity is lost;
 ///  - where the device completes only real TCP and UDP (NETIF_F_IP_CSUM).
 ///
-/// There *software* completes the checksum first, on the detour. Pure functions, but read_device().
+/// There *software* completes it first, in the kernel program (bpf/skb.h). Pure functions, but
+/// read_device().
 #pragma once
 
 #include <cstdint>

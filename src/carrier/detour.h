@@ -1,5 +1,4 @@
-/// The way that packets take which cannot be rewritten as they are: UDP super-packets, and in
-/// software mode those whose checksum is unfinished.
+/// The way that UDP super-packets take, which cannot be rewritten as they are.
 ///
 ///     eth0 egress: carry ──redirect──▶ wc3 (macvlan) ──▶ wc3a egress: carry ──redirect──▶ eth0
 ///                                       │                 │

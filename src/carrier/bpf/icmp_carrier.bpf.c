@@ -30,7 +30,7 @@ static __always_inline int parse_context(struct __sk_buff* context, __u32 l3,
   int result = parse(start_of(context), end_of(context), ethertype, l3, packet);
   if (result != PARSED_BEYOND) return result;
   __u32 wanted = context->len < MAX_HEADERS ? context->len : MAX_HEADERS;
-  if (bpf_skb_pull_data(context, wanted)) return PARSED_NOT_IP;
+  if (bpf_skb_pull_data(context, wanted)) return PARSED_FAILED;
   return parse(start_of(context), end_of(context), ethertype, l3, packet);
 }
 
@@ -60,8 +60,10 @@ int carry(struct __sk_buff* context) {
   __u32 ifindex = context->ifindex;
   struct icmp_device* device = bpf_map_lookup_elem(&devices, &ifindex);
   struct packet packet;
-  if (!device || parse_context(context, device->link_header, &packet) != PARSED)
-    return TC_ACT_UNSPEC;
+  if (!device) return TC_ACT_UNSPEC;
+  int parsed = parse_context(context, device->link_header, &packet);
+  if (parsed == PARSED_FAILED) return drop(ICMP_DROP_REWRITE); /* it could be ours */
+  if (parsed != PARSED) return TC_ACT_UNSPEC;
   if (packet.protocol != IPPROTO_UDP) return TC_ACT_UNSPEC;
   if (packet.later_fragment) return was_dropped(&packet) ? drop(ICMP_DROP_FRAGMENT) : TC_ACT_UNSPEC;
   struct udphdr udp;

@@ -41,30 +41,15 @@ static __always_inline int is_error(const struct packet* packet, __u8 type) {
 /* The ports of the UDP header of which a quoted message was made; 0 where it is none of ours. */
 static __always_inline int quoted_ports(const struct packet* quoted, const struct echo* echo,
                                         __u16 tag, struct udphdr* udp) {
-  __u8 profile = ICMP_PROFILE_WARREN;
   if (is_request(quoted, echo)) {
-    struct icmp_reply_key key = {.address = quoted->destination, .tag = tag, .profile = profile};
-    struct icmp_reply* reply = echo->code == 0 ? bpf_map_lookup_elem(&replies, &key) : NULL;
-    udp->source = echo->identifier;
-    if (!reply) {
-      key.tag = echo->code;
-      key.profile = ICMP_PROFILE_TUTU;
-      reply = bpf_map_lookup_elem(&replies, &key);
-      if (!reply) return 0;
-      udp->source = echo->sequence;
-    }
+    struct icmp_reply* reply = find_reply(&quoted->destination, echo, tag, &udp->source);
+    if (!reply) return 0;
     udp->dest = reply->port;
     return 1;
   }
-  if (!is_reply(quoted, echo)) return 0;
-  struct icmp_user_key user_key = {.tag = tag, .profile = profile};
-  struct icmp_user* user = echo->code == 0 ? bpf_map_lookup_elem(&users, &user_key) : NULL;
-  if (!user) {
-    user_key.tag = echo->code;
-    user_key.profile = ICMP_PROFILE_TUTU;
-    user = bpf_map_lookup_elem(&users, &user_key);
-    if (!user) return 0;
-  }
+  struct icmp_user_key user_key;
+  struct icmp_user* user = is_reply(quoted, echo) ? find_user(echo, tag, &user_key) : NULL;
+  if (!user) return 0;
   struct icmp_session_key key = {
       .address = quoted->destination, .identifier = echo->identifier, .port = user->port};
   if (!bpf_map_lookup_elem(&sessions, &key)) return 0;

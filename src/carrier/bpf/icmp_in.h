@@ -35,19 +35,41 @@ static __always_inline int opens_session(struct __sk_buff* context, const struct
          start == WIREGUARD_INITIATION;
 }
 
+/* The user that a message names, by its tag or in the profile tutu by its code. */
+static __always_inline struct icmp_user* find_user(const struct echo* echo, __u16 tag,
+                                                   struct icmp_user_key* key) {
+  key->tag = tag;
+  key->profile = ICMP_PROFILE_WARREN;
+  key->pad = 0;
+  struct icmp_user* user = echo->code == 0 ? bpf_map_lookup_elem(&users, key) : NULL;
+  if (user) return user;
+  key->tag = echo->code;
+  key->profile = ICMP_PROFILE_TUTU;
+  return bpf_map_lookup_elem(&users, key);
+}
+
+/* The server of which a message is one, and this client's port. */
+static __always_inline struct icmp_reply* find_reply(const struct icmp_address* server,
+                                                     const struct echo* echo, __u16 tag,
+                                                     __be16* client_port) {
+  struct icmp_reply_key key = {.address = *server, .tag = tag, .profile = ICMP_PROFILE_WARREN};
+  struct icmp_reply* reply = echo->code == 0 ? bpf_map_lookup_elem(&replies, &key) : NULL;
+  *client_port = echo->identifier;
+  if (reply) return reply;
+  key.tag = echo->code;
+  key.profile = ICMP_PROFILE_TUTU;
+  *client_port = echo->sequence; /* a NAT between may not know the way back of the identifier */
+  return bpf_map_lookup_elem(&replies, &key);
+}
+
 /* As a server. Returns whether the message is one of a user, whose counts and UDP ports are then set. With `context` it
  * makes sessions, and says in `reason` what was known but did not fit; without, it only finds sessions. */
 static __always_inline int accept_request(const struct packet* packet, const struct echo* echo,
                                           __u16 tag, struct __sk_buff* context, struct udphdr* udp,
                                           struct icmp_counts** counts, int* reason) {
-  struct icmp_user_key user_key = {.tag = tag, .profile = ICMP_PROFILE_WARREN};
-  struct icmp_user* user = echo->code == 0 ? bpf_map_lookup_elem(&users, &user_key) : NULL;
-  if (!user) {
-    user_key.tag = echo->code;
-    user_key.profile = ICMP_PROFILE_TUTU;
-    user = bpf_map_lookup_elem(&users, &user_key);
-    if (!user) return 0;
-  }
+  struct icmp_user_key user_key;
+  struct icmp_user* user = find_user(echo, tag, &user_key);
+  if (!user) return 0;
   if (!is_from(&packet->source, user)) {
     if (context) *reason = ICMP_PASS_ADDRESS;
     return 0;
@@ -83,17 +105,8 @@ static __always_inline int accept_request(const struct packet* packet, const str
 static __always_inline int accept_reply(const struct packet* packet, const struct echo* echo,
                                         __u16 tag, struct udphdr* udp,
                                         struct icmp_counts** counts) {
-  struct icmp_reply_key key = {
-      .address = packet->source, .tag = tag, .profile = ICMP_PROFILE_WARREN};
-  struct icmp_reply* reply = echo->code == 0 ? bpf_map_lookup_elem(&replies, &key) : NULL;
-  udp->dest = echo->identifier;
-  if (!reply) {
-    key.tag = echo->code;
-    key.profile = ICMP_PROFILE_TUTU;
-    reply = bpf_map_lookup_elem(&replies, &key);
-    if (!reply) return 0;
-    udp->dest = echo->sequence; /* a NAT between may not know the way back of the identifier */
-  }
+  struct icmp_reply* reply = find_reply(&packet->source, echo, tag, &udp->dest);
+  if (!reply) return 0;
   udp->source = reply->port;
   struct icmp_server_key server_key = {.address = packet->source, .port = reply->port};
   struct icmp_server* server = bpf_map_lookup_elem(&servers, &server_key);

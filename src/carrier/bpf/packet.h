@@ -34,6 +34,7 @@ enum parsed {
   PARSED,
   PARSED_NOT_IP, /* or its IP header contradicts itself */
   PARSED_BEYOND, /* the headers go on behind `end` */
+  PARSED_FAILED, /* the kernel could not make them readable: out of memory */
 };
 
 struct packet {
