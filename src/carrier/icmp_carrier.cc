@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <set>
 
 #include "carrier/bpf_link.h"
 #include "carrier/detour.h"
@@ -246,8 +247,7 @@ Result<> IcmpCarrier::remove_everything() {
     if (auto done = remove_server(server); !done) return done;
   const auto users = this->users();
   if (!users) return tl::unexpected(users.error());
-  for (const auto& user : *users)
-    if (auto done = remove_user(user); !done) return done;
+  if (auto done = remove_users(*users); !done) return done;
   const auto devices = maps_.devices.all();
   if (!devices) return tl::unexpected(devices.error());
   for (const auto& [index, device] : *devices)
@@ -338,12 +338,24 @@ Result<> IcmpCarrier::set_user(const IcmpUser& user) {
   return {};
 }
 
-Result<> IcmpCarrier::remove_user(const IcmpUser& user) {
-  auto done = maps_.users.erase(key_of(user.tag));
-  if (done) done = count_port(user.port, -1);
-  if (done) done = erase_sessions(key_of(user.tag));
-  if (!done) return fail_in(fmt::format("remove {}", user.name), done.error());
-  return done;
+Result<> IcmpCarrier::remove_user(const IcmpUser& user) { return remove_users({user}); }
+
+Result<> IcmpCarrier::remove_users(const std::vector<IcmpUser>& users) {
+  std::set<std::pair<std::uint16_t, std::uint8_t>> gone;
+  for (const auto& user : users) {
+    const auto key = key_of(user.tag);
+    auto done = maps_.users.erase(key);
+    if (done) done = count_port(user.port, -1);
+    if (!done) return fail_in(fmt::format("remove {}", user.name), done.error());
+    gone.emplace(key.tag, key.profile);
+  }
+  // Whoever gets the tag next begins without sessions.
+  const auto sessions = maps_.sessions.all();
+  if (!sessions) return fail_in("remove sessions", sessions.error());
+  for (const auto& [key, session] : *sessions)
+    if (gone.contains({session.user.tag, session.user.profile}))
+      if (auto done = maps_.sessions.erase(key); !done) return done;
+  return {};
 }
 
 Result<> IcmpCarrier::count_port(std::uint16_t port, int change) {
@@ -351,15 +363,6 @@ Result<> IcmpCarrier::count_port(std::uint16_t port, int change) {
   const auto users = static_cast<std::int64_t>(maps_.ports.find(key).value_or(0)) + change;
   if (users <= 0) return maps_.ports.erase(key);
   return maps_.ports.put(key, static_cast<std::uint32_t>(users));
-}
-
-Result<> IcmpCarrier::erase_sessions(const icmp_user_key& user) {
-  const auto sessions = maps_.sessions.all();
-  if (!sessions) return tl::unexpected(sessions.error());
-  for (const auto& [key, session] : *sessions)
-    if (session.user.tag == user.tag && session.user.profile == user.profile)
-      if (auto done = maps_.sessions.erase(key); !done) return done;
-  return {};
 }
 
 Result<std::vector<IcmpServer>> IcmpCarrier::servers() const {

@@ -129,6 +129,8 @@ class IcmpCarrier {
   /// As add_user(), and takes the place of what this user had before.
   Result<> set_user(const IcmpUser& user);
   Result<> remove_user(const IcmpUser& user);
+  /// With one look through the sessions.
+  Result<> remove_users(const std::vector<IcmpUser>& users);
   [[nodiscard]] Result<std::vector<IcmpServer>> servers() const;
   [[nodiscard]] Result<std::vector<IcmpUser>> users() const;
   /// One that no user has.
@@ -147,7 +149,6 @@ class IcmpCarrier {
   Result<> detach_index(int ifindex);
   Result<> guard();
   Result<> count_port(std::uint16_t port, int change);
-  Result<> erase_sessions(const icmp_user_key& user);
   [[nodiscard]] bool unused() const;
   [[nodiscard]] IcmpDeviceState device_state(int ifindex, const icmp_device& device) const;
   [[nodiscard]] Result<> add_users_state(IcmpState& state) const;

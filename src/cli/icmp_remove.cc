@@ -81,9 +81,7 @@ Result<> remove(const RemoveOptions& options) {
   }
   for (const auto& server : doomed.servers)
     if (auto done = (*carrier)->remove_server(server); !done) return done;
-  for (const auto& user : doomed.users)
-    if (auto done = (*carrier)->remove_user(user); !done) return done;
-  return {};
+  return doomed.users.empty() ? Result<>{} : (*carrier)->remove_users(doomed.users);
 }
 
 }  // namespace
