@@ -18,7 +18,7 @@ load machine.bash
     page="docs/man/warren-$command.1"
     [ -e "$page" ] || page=docs/man/warren.1
     for option in $("$WARREN" "$command" --help | grep -oE '^ +(-h,)?--[a-z-]+' | grep -oE '[a-z][a-z-]+$'); do
-      [ "$option" = help ] || grep -qE "Fl -$option( |$)" "$page" || { echo "$page lacks --$option"; return 1; }
+      [ "$option" = help ] || grep -E "Fl -$option( |$)" "$page" || { echo "$page lacks --$option"; return 1; }
       for file in packaging/completion/*; do
         grep -qE -- "(--|-l )$option([^a-z-]|$)" "$file" || { echo "$file lacks --$option"; return 1; }
       done
@@ -89,7 +89,7 @@ SH
     setpriv --bounding-set=-all,+net_admin --inh-caps=-all --no-new-privs warren up a.toml 2>log &
     pid=$!
     until_true eval "! kill -0 $pid || warren status a"
-    ip address show dev a | grep -q 10.0.1.1/24 || fail "no device"
+    ip address show dev a | grep 10.0.1.1/24 || fail "no device"
     grep -qi '^CapEff:.*0000000000001000' /proc/$pid/status || fail "it has other capabilities"
     warren down a
     wait $pid
@@ -104,7 +104,7 @@ SH
     grep -q '/dev/net/tun' err || fail "$(cat err)"
     [ -z "$(ls run)" ] || fail "left: $(ls run)"
     ! warren doctor >out || fail "doctor finds nothing wrong"
-    grep -A2 'missing *TUN/TAP' out | grep -q 'modprobe tun' || fail "$(cat out)"
+    grep -A2 'missing *TUN/TAP' out | grep 'modprobe tun' || fail "$(cat out)"
 SH
 }
 
@@ -134,7 +134,7 @@ SH
   machine <<'SH'
     write_home
     for backend in io_uring epoll; do
-      if [ "$backend" = io_uring ] && warren doctor | grep -q 'missing *io_uring'; then continue; fi
+      if [ "$backend" = io_uring ] && warren doctor | grep 'missing *io_uring'; then continue; fi
       start home.toml --io $backend
       ping_across -c 3 -i 0.01
       warren status home --json >status.json
@@ -142,7 +142,7 @@ SH
       jq -e '.links == [["tun11", "tun22"]]' status.json
       jq -e '[.nodes[].name] == ["tun11", "tun22"]' status.json
       jq -e '.nodes[0].ports[0] | .sent.packets >= 3 and .sent.bytes >= 252 and .received.packets >= 3' status.json
-      warren status home | grep -q 'linked to tun22'
+      warren status home | grep 'linked to tun22'
       warren status --json | jq -e 'length == 1'
       warren down home
       wait $pid
@@ -245,7 +245,7 @@ SH
   machine <<'SH'
     write_home
     for backend in io_uring epoll; do
-      if [ "$backend" = io_uring ] && warren doctor | grep -q 'missing *io_uring'; then continue; fi
+      if [ "$backend" = io_uring ] && warren doctor | grep 'missing *io_uring'; then continue; fi
       start home.toml --io $backend
       until_true ping_across -c 1
       ip -n left link delete tun11
@@ -288,7 +288,7 @@ SH
     awk -F/ '/^rtt/ { if ($4 < 10) exit 1 }' ping.txt || fail "$(cat ping.txt)"
     ip netns exec right iperf3 -s -1 >server.txt &
     server=$!
-    until_true eval "ip netns exec right ss -ltn | grep -q :5201"
+    until_true eval "ip netns exec right ss -ltn | grep :5201"
     ip netns exec left iperf3 -c 10.0.2.1 -n 3M >client.txt || fail "$(cat client.txt)"
     wait $server
     warren status home --json | jq -e '[.nodes[].ports[] | .sent.dropped + .received.dropped] | add == 0'
@@ -322,7 +322,7 @@ SH
     jq -e '.checks | map(select(.name == "TUN/TAP"))[0] | .state == "ok" and .required' doctor.json
     jq -e 'all(.checks[]; .state as $s | ["ok", "missing", "restricted", "off"] | index($s) != null)' doctor.json
     jq -e '[.checks[].name] | index("iperf3") and index("BTF") and index("AF_XDP") and index("hugepages")' doctor.json
-    PATH=/mnt:/nowhere warren doctor | grep -A2 'missing *iperf3' | grep -q 'apt install iperf3'
+    PATH=/mnt:/nowhere warren doctor | grep -A2 'missing *iperf3' | grep 'apt install iperf3'
     ! setpriv --reuid=65534 --regid=65534 --clear-groups warren doctor >out || fail "nobody is ready"
     grep -q 'restricted *CAP_NET_ADMIN' out
 SH

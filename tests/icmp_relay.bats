@@ -94,7 +94,7 @@ SH
     serve --first any --tag 3fa2 --host 10.7.0.2
     connect "$(cat server.out)"
     until_true ask hello
-    on right nft list tables | grep -q warren-relay || fail "no table"
+    on right nft list tables | grep warren-relay || fail "no table"
     kill -9 $server
     wait $server || true
     [ -z "$(on right nft list tables)" ] || fail "left a table"

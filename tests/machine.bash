@@ -1,5 +1,6 @@
 # A machine for each test: network, mount and process namespaces of its own, so that nothing can be left behind. The test's
-# script comes on stdin and runs in /mnt, an empty memory file system, with the helpers below.
+# script comes on stdin and runs in /mnt, an empty memory file system, with the helpers below. A pipe fails with any of its
+# programs, so none of them may end before it has read everything: grep without -q.
 #
 #   machine <<'SH'
 #   write_home

@@ -208,7 +208,9 @@ TEST_P(AeadTest, AllocatesNothing) {
   forged.sealed[7] ^= 1;
   EXPECT_FALSE(opens(aead_, forged.open()));
   const auto before = openssl_allocations;
-  EXPECT_GT(before, 0U);
+  if (GetParam() == Aead::Backend::openssl) {
+    EXPECT_GT(before, 0U);  // the counter works
+  }
   for (int i = 0; i < 10; ++i) {
     EXPECT_TRUE(seals(aead_, message.seal()));
     EXPECT_TRUE(opens(aead_, message.open()));
