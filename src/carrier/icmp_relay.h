@@ -30,9 +30,9 @@
 #include <warren/loop.h>
 #include <warren/result.h>
 
-#include "carrier/message_batch.h"
-#include "carrier/socket_address.h"
 #include "carrier/ticket.h"
+#include "io/message_batch.h"
+#include "io/socket_address.h"
 
 namespace warren::carrier {
 

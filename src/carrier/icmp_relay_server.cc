@@ -6,8 +6,8 @@
 #include "carrier/echo_diverter.h"
 #include "carrier/icmp_relay.h"
 #include "carrier/icmp_socket.h"
-#include "carrier/udp_socket.h"
 #include "core/log.h"
+#include "io/udp_socket.h"
 
 namespace warren::carrier {
 namespace {

@@ -12,7 +12,7 @@
 #include <warren/result.h>
 
 #include "carrier/icmp_codec.h"
-#include "carrier/message_batch.h"
+#include "io/message_batch.h"
 
 namespace warren::carrier {
 

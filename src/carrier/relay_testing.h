@@ -15,7 +15,7 @@
 
 #include "carrier/icmp_codec.h"
 #include "carrier/icmp_relay.h"
-#include "carrier/udp_socket.h"
+#include "io/udp_socket.h"
 #include "linux/netlink.h"
 #include "linux/netns.h"
 

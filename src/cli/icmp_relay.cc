@@ -41,12 +41,12 @@ struct RelayOptions {
   IcmpProfileFlags profile;
 };
 
-Result<carrier::SocketAddress> read_address(const std::string& option, const std::string& text) {
+Result<SocketAddress> read_address(const std::string& option, const std::string& text) {
   const auto endpoint = carrier::Endpoint::parse(text);
   if (!endpoint) return fail_in(option, endpoint.error());
   const auto found = carrier::resolve(endpoint->host);
   if (!found) return fail_in(option, found.error());
-  return carrier::SocketAddress{.ip = found->front(), .port = endpoint->port};
+  return SocketAddress{.ip = found->front(), .port = endpoint->port};
 }
 
 Result<carrier::IcmpRelayLimits> read_limits(const RelayOptions& options) {

@@ -8,10 +8,10 @@
 #include <warren/fd.h>
 #include <warren/result.h>
 
-#include "carrier/message_batch.h"
-#include "carrier/socket_address.h"
+#include "io/message_batch.h"
+#include "io/socket_address.h"
 
-namespace warren::carrier {
+namespace warren {
 
 /// Bound to `local`, and receiving merged datagrams (UDP_GRO) where the kernel does that. With an
 /// unspecified address it also reports where datagrams were sent to.
@@ -55,4 +55,4 @@ class UdpWriter {
 /// fills it before the program runs again, and the work on the rest is lost.
 void let_receivers_run() noexcept;
 
-}  // namespace warren::carrier
+}  // namespace warren

@@ -1,4 +1,4 @@
-#include "carrier/udp_socket.h"
+#include "io/udp_socket.h"
 
 #include <fmt/format.h>
 #include <netinet/udp.h>
@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-namespace warren::carrier {
+namespace warren {
 namespace {
 
 constexpr int buffer_size = 8 << 20;
@@ -110,4 +110,4 @@ void let_receivers_run() noexcept {
   ::nanosleep(&moment, nullptr);
 }
 
-}  // namespace warren::carrier
+}  // namespace warren

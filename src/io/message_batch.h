@@ -13,9 +13,9 @@
 #include <optional>
 #include <span>
 
-#include "carrier/socket_address.h"
+#include "io/socket_address.h"
 
-namespace warren::carrier {
+namespace warren {
 
 /// What one recvmmsg() took.
 class ReceiveBatch {
@@ -123,4 +123,4 @@ class SendBatch {
   std::array<std::array<std::byte, 8>, capacity> scratch_{};
 };
 
-}  // namespace warren::carrier
+}  // namespace warren

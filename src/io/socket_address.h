@@ -10,7 +10,7 @@
 
 #include <warren/address.h>
 
-namespace warren::carrier {
+namespace warren {
 
 struct SocketAddress {
   IpAddress ip;
@@ -59,4 +59,4 @@ struct SocketAddress {
   friend bool operator==(const SocketAddress&, const SocketAddress&) = default;
 };
 
-}  // namespace warren::carrier
+}  // namespace warren

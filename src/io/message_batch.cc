@@ -1,11 +1,11 @@
-#include "carrier/message_batch.h"
+#include "io/message_batch.h"
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
 
 #include <cerrno>
 
-namespace warren::carrier {
+namespace warren {
 
 ReceiveBatch::ReceiveBatch() : buffer_(new std::byte[capacity * stride]) {}
 
@@ -145,4 +145,4 @@ SendBatch::Outcome SendBatch::flush() noexcept {
   return outcome;
 }
 
-}  // namespace warren::carrier
+}  // namespace warren
