@@ -2,38 +2,18 @@
 
 #include <fmt/format.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "core/log.h"
+#include "linux/unix_socket.h"
 
 namespace warren::control {
 
 namespace {
 
 constexpr auto tend_interval = std::chrono::milliseconds(20);
-
-Result<Fd> listening_socket(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    return fail(fmt::format("{}: longer than the {} bytes that a socket's path may have", path,
-                            sizeof address.sun_path - 1));
-  std::memcpy(address.sun_path, path.data(), path.size());
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return fail_errno("make the control socket");
-  // bind() gives the file the mode of the socket: there is no moment at which others could connect.
-  if (::fchmod(fd.get(), 0600) != 0) return fail_errno("set the mode of the control socket");
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return fail_errno("make the control socket " + path);
-  if (::listen(fd.get(), static_cast<int>(Server::max_clients)) != 0)
-    return fail_errno("listen on " + path);
-  return fd;
-}
 
 }  // namespace
 
@@ -48,7 +28,7 @@ Server::~Server() {
 
 Result<std::unique_ptr<Server>> Server::listen(Loop& loop, const std::string& path,
                                                Handler handler) {
-  auto fd = listening_socket(path);
+  auto fd = listen_unix(path, static_cast<int>(max_clients));
   if (!fd) return tl::unexpected(fd.error());
   std::unique_ptr<Server> server(new Server(loop, std::move(handler)));
   server->listener_ = std::move(*fd);
