@@ -20,6 +20,9 @@ struct Endpoint {
   IpAddress address;
   std::uint16_t port = 0;
   std::uint32_t scope_id = 0;  ///< the device of a link-local IPv6 address, or 0
+  /// Our own address that the peer sends to: packets to it leave from there. None: the kernel's
+  /// choice.
+  std::optional<IpAddress> source{};
 
   /// The number of a network device by its name or number, 0 where there is none: if_nametoindex(3).
   using FindDevice = unsigned int (*)(const char* name);

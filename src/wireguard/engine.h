@@ -8,10 +8,10 @@
 /// The engine owns no descriptor, clock or thread. Its owner calls it from one thread, tells the time,
 /// and must not call it from within the output.
 ///
-/// A datagram of a DatagramBatch may stand for several messages of equal size, of which the last may
-/// be shorter: its offload header says gso_udp and the size, as UDP_SEGMENT and UDP_GRO do. Messages
-/// of one super-packet are written into one such datagram; each is sealed where it lies. Messages that
-/// arrive alone are opened where they lie, others into a packet of their own.
+/// A datagram may stand for several messages of equal size, of which the last may be shorter, as with
+/// UDP_SEGMENT and UDP_GRO: one that is sent has an offload header that says gso_udp and the size.
+/// Messages of one super-packet are written into one such datagram; each is sealed where it lies.
+/// Messages are opened where they arrived, and the packets in them handed out from there.
 ///
 /// Work is collected and done in batches: up to `batch_jobs` messages of any peers are sealed or
 /// opened by one call of crypto::Aead. Order within a peer is kept.
@@ -38,7 +38,7 @@
 
 namespace warren::wireguard {
 
-/// Datagrams with where they come from or go to.
+/// Datagrams with where they go to.
 struct DatagramBatch {
   Batch packets;
   std::array<Endpoint, Batch::capacity> addresses;  ///< of packet i
@@ -50,14 +50,22 @@ struct DatagramBatch {
   }
 };
 
+/// A datagram that came from the network. The engine changes the bytes.
+struct ReceivedDatagram {
+  std::span<std::byte> bytes;
+  std::size_t message_size = 0;  ///< 0: it is one message
+  Endpoint from;
+};
+
 class EngineOutput {
  public:
   virtual ~EngineOutput() = default;
   /// Takes every datagram, and leaves the batch empty.
   virtual void send_datagrams(DatagramBatch& datagrams) noexcept = 0;
-  /// Takes every packet, and leaves the batch empty.
-  virtual void deliver_packets(Batch& packets) noexcept = 0;
-  /// The peer does not answer: forget the source address of its packets, look its name up again.
+  /// IP packets of peers that may send them, at most Engine::batch_jobs, in order. They lie in
+  /// datagrams that were received, until receive_datagrams() returns.
+  virtual void deliver_packets(std::span<const std::span<std::byte>> packets) noexcept = 0;
+  /// The peer does not answer: its name may have another address now.
   virtual void lost_contact(const PublicKey& peer) noexcept = 0;
 };
 
@@ -79,7 +87,8 @@ class Engine {
     std::size_t staged_total = 512;  ///< of all peers, so that silent ones do not take all buffers
   };
 
-  /// `pool` gives the datagrams that the engine makes, of super-packet size.
+  /// `pool` gives the datagrams that the engine makes and the packets that wait for a session; of
+  /// super-packet size, and more than staged_total + Batch::capacity of them.
   Engine(EngineOutput& output, Pool& pool, crypto::Aead aead, const Options& options);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -95,6 +104,14 @@ class Engine {
   /// An interface that is down takes and sends nothing, and has no sessions. It begins down.
   void set_up(bool up, const Now& now);
   void set_mtu(std::size_t mtu) noexcept { options_.mtu = mtu; }
+  /// Forgets where a peer's packets leave from, unless `stays` (an Endpoint) says that this is still
+  /// right: routes or addresses of this machine have changed.
+  template <class Stays>
+  void review_sources(Stays&& stays) {
+    for (auto& peer : peers_)
+      if (peer && peer->endpoint && peer->endpoint->source && !stays(*peer->endpoint))
+        peer->endpoint->source.reset();
+  }
 
   /// All zero: none.
   [[nodiscard]] crypto::Key private_key() const;
@@ -110,8 +127,7 @@ class Engine {
 
   /// IP packets and super-packets for the peers. Leaves the batch empty.
   void receive_packets(Batch& packets, const Now& now) noexcept;
-  /// Leaves the batch empty.
-  void receive_datagrams(DatagramBatch& datagrams, const Now& now) noexcept;
+  void receive_datagrams(std::span<const ReceivedDatagram> datagrams, const Now& now) noexcept;
 
   /// When expire() is to be called next; `never` where nothing is to come. It may be too early.
   [[nodiscard]] Time deadline() const noexcept {
@@ -136,7 +152,7 @@ class Engine {
   };
   /// A transport message on its way through the AEAD.
   struct Incoming {
-    Packet packet;  ///< what is opened lies there
+    std::span<std::byte> packet;  ///< where it is opened
     const Endpoint* from;
     PeerId peer;
     std::uint32_t index;
@@ -155,7 +171,7 @@ class Engine {
   // engine_send.cc
   [[nodiscard]] Peer* route(std::span<const std::byte> packet, DropReason& why) const noexcept;
   void send_or_stage(Peer& peer, Packet packet, const Now& now) noexcept;
-  void stage(Peer& peer, Packet packet) noexcept;
+  void stage(Peer& peer, const Packet& packet) noexcept;
   void drop_staged(Peer& peer) noexcept;
   void send_staged_or_keepalive(Peer& peer, const Now& now) noexcept;
   void seal(Peer& peer, Session& session, Packet packet) noexcept;
@@ -167,13 +183,12 @@ class Engine {
   void flush_datagrams() noexcept;
 
   // engine_receive.cc
-  void receive_message(std::span<std::byte> message, Packet packet, const Endpoint& from,
-                       const Now& now) noexcept;
-  void receive_transport(std::span<std::byte> message, Packet packet, const Endpoint& from,
+  void receive_message(std::span<std::byte> message, const Endpoint& from, const Now& now) noexcept;
+  void receive_transport(std::span<std::byte> message, const Endpoint& from,
                          const Now& now) noexcept;
   void open_pending(const Now& now) noexcept;
-  void finish_transport(Incoming& incoming, std::uint64_t counter, const Now& now) noexcept;
-  void deliver(Peer& peer, Packet packet) noexcept;
+  void finish_transport(const Incoming& incoming, std::uint64_t counter, const Now& now) noexcept;
+  void deliver(const Peer& peer, std::span<std::byte> packet) noexcept;
   void flush_packets() noexcept;
 
   // engine_handshake.cc
@@ -221,7 +236,8 @@ class Engine {
   std::array<crypto::AeadJob, batch_jobs> open_jobs_;
   std::array<Incoming, batch_jobs> incoming_;
   std::size_t open_count_ = 0;
-  Batch delivered_;
+  std::array<std::span<std::byte>, batch_jobs> delivered_;
+  std::size_t delivered_count_ = 0;
 };
 
 }  // namespace warren::wireguard

@@ -20,9 +20,8 @@ class Output : public EngineOutput {
     }
     datagrams.packets.clear();
   }
-  void deliver_packets(Batch& packets) noexcept override {
+  void deliver_packets(std::span<const std::span<std::byte>> packets) noexcept override {
     delivered += packets.size();
-    packets.clear();
   }
   void lost_contact(const PublicKey&) noexcept override {}
 
@@ -52,14 +51,12 @@ struct End {
   }
   /// Hands over what the other end sent.
   void receive(Output& from) {
-    DatagramBatch batch;
-    for (std::size_t i = 0; i < from.sent.size(); ++i) {
-      batch.push(packet(from.sent[i]), {});
-      batch.packets.offload(i).gso_size = from.sizes[i];
-    }
+    std::vector<ReceivedDatagram> batch;
+    for (std::size_t i = 0; i < from.sent.size(); ++i)
+      batch.push_back({from.sent[i], from.sizes[i], {}});
+    engine.receive_datagrams(batch, now);
     from.sent.clear();
     from.sizes.clear();
-    engine.receive_datagrams(batch, now);
   }
 
   crypto::Key key;

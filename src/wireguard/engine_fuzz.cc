@@ -54,11 +54,10 @@ struct End : EngineOutput {
     }
     datagrams.packets.clear();
   }
-  void deliver_packets(Batch& packets) noexcept override {
-    for (std::size_t i = 0; i < packets.size(); ++i)
-      if (packets.bytes(i).size() < 20 || packets.bytes(i).size() > 65535) std::abort();
+  void deliver_packets(std::span<const std::span<std::byte>> packets) noexcept override {
+    for (const auto packet : packets)
+      if (packet.size() < 20 || packet.size() > 65535) std::abort();
     delivered += packets.size();
-    packets.clear();
   }
   void lost_contact(const PublicKey&) noexcept override {}
 
@@ -70,11 +69,8 @@ struct End : EngineOutput {
     return out;
   }
   void receive(const Message& message, Now now) {
-    DatagramBatch batch;
-    auto in = packet(message.bytes);
-    in.offload().gso_size = message.size;
-    batch.push(std::move(in), Endpoint{{}, 7, 0});
-    engine.receive_datagrams(batch, now);
+    auto bytes = message.bytes;
+    engine.receive_datagrams({{{bytes, message.size, Endpoint{{}, 7, 0}}}}, now);
   }
   void meet(const End& other, Now now) {
     DeviceConfig config;

@@ -165,7 +165,11 @@ void Engine::expire(const Now& now) noexcept {
 void Engine::act(Peer& peer, const TimerActions& actions, const Now& now) noexcept {
   if (actions.erase_keys) erase_sessions(peer);
   if (actions.drop_staged) drop_staged(peer);
-  if (actions.lost_contact) output_.lost_contact(peer.handshake.peer());
+  if (actions.lost_contact) {
+    // Packets from the address that it knew do not reach it, or answers to that do not reach us.
+    if (peer.endpoint) peer.endpoint->source.reset();
+    output_.lost_contact(peer.handshake.peer());
+  }
   if (actions.send_initiation) send_initiation(peer, now);
   if (actions.send_keepalive) send_staged_or_keepalive(peer, now);
 }

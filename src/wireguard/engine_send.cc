@@ -59,7 +59,7 @@ Peer* Engine::route(std::span<const std::byte> packet, DropReason& why) const no
 void Engine::send_or_stage(Peer& peer, Packet packet, const Now& now) noexcept {
   auto* session = peer.sessions.current();
   if (session == nullptr || !is_usable(session->use(), now.time)) {
-    stage(peer, std::move(packet));
+    stage(peer, packet);
     want_session(peer, now);
     return;
   }
@@ -70,7 +70,8 @@ void Engine::send_or_stage(Peer& peer, Packet packet, const Now& now) noexcept {
   arm(peer);
 }
 
-void Engine::stage(Peer& peer, Packet packet) noexcept {
+// In buffers of the engine: whoever reads from the device needs its own for the next packets.
+void Engine::stage(Peer& peer, const Packet& packet) noexcept {
   if (!peer.staged.empty() &&
       (peer.staged.size() >= staged_per_peer || staged_ >= options_.staged_total)) {
     peer.staged.erase(peer.staged.begin());  // what is oldest is the least wanted
@@ -78,7 +79,13 @@ void Engine::stage(Peer& peer, Packet packet) noexcept {
     --staged_;
   }
   if (staged_ >= options_.staged_total) return packets.drop(DropReason::queue_full);
-  peer.staged.push_back(std::move(packet));
+  auto copy = pool_.allocate();
+  if (!copy || copy.tailroom() < packet.size())
+    return packets.drop(copy ? DropReason::too_big : DropReason::no_buffer);
+  copy.resize(packet.size());
+  copy.offload() = packet.offload();
+  std::memcpy(copy.data(), packet.data(), packet.size());
+  peer.staged.push_back(std::move(copy));
   ++staged_;
 }
 

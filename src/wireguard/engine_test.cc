@@ -64,17 +64,13 @@ class Host : public EngineOutput {
     watch();
   }
   void receive(const std::vector<Datagram>& datagrams, const Endpoint& from) {
-    DatagramBatch batch;
+    std::vector<Data> copies;
+    std::vector<ReceivedDatagram> batch;
     for (const auto& datagram : datagrams) {
-      auto packet = pool_->allocate();
-      ASSERT_TRUE(packet);
-      packet.resize(datagram.bytes.size());
-      std::ranges::copy(datagram.bytes, packet.data());
-      packet.offload().gso_size = datagram.message_size;
-      batch.push(std::move(packet), from);
+      copies.push_back(datagram.bytes);
+      batch.push_back({copies.back(), datagram.message_size, from});
     }
     engine.receive_datagrams(batch, now());
-    EXPECT_TRUE(batch.packets.empty());
     watch();
   }
   [[nodiscard]] std::size_t free_buffers() {
@@ -91,12 +87,8 @@ class Host : public EngineOutput {
   }
 
   void send_datagrams(DatagramBatch& datagrams) noexcept override;
-  void deliver_packets(Batch& packets) noexcept override {
-    for (std::size_t i = 0; i < packets.size(); ++i) {
-      const auto bytes = packets.bytes(i);
-      delivered.emplace_back(bytes.begin(), bytes.end());
-    }
-    packets.clear();
+  void deliver_packets(std::span<const std::span<std::byte>> packets) noexcept override {
+    for (const auto packet : packets) delivered.emplace_back(packet.begin(), packet.end());
   }
   void lost_contact(const PublicKey&) noexcept override { ++contacts_lost; }
 
