@@ -3,19 +3,22 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace warren {
 
 ReceiveBatch::ReceiveBatch() : buffer_(new std::byte[capacity * stride]) {}
 
-std::size_t ReceiveBatch::receive(int fd) noexcept {
-  for (std::size_t i = 0; i < capacity; ++i) {
+std::size_t ReceiveBatch::receive(int fd, std::size_t limit) noexcept {
+  limit = std::min(limit, capacity);
+  for (std::size_t i = 0; i < limit; ++i) {
     pieces_[i] = {buffer_.get() + i * stride, 65536};
     messages_[i].msg_hdr = {
         &names_[i], sizeof names_[i], &pieces_[i], 1, &controls_[i].bytes, sizeof controls_[i], 0};
   }
-  const int count = ::recvmmsg(fd, messages_.data(), capacity, MSG_DONTWAIT, nullptr);
+  const int count =
+      ::recvmmsg(fd, messages_.data(), static_cast<unsigned>(limit), MSG_DONTWAIT, nullptr);
   return count < 0 ? 0 : static_cast<std::size_t>(count);
 }
 
@@ -91,39 +94,47 @@ void SendBatch::add(const Datagram& datagram, std::span<const iovec> pieces) noe
   if (datagram.from != nullptr) put_source(header, *datagram.from);
   if (datagram.segment_size != 0)
     put_control(header, SOL_UDP, UDP_SEGMENT, static_cast<std::uint16_t>(datagram.segment_size));
-  segmented_[size_] = datagram.segment_size != 0;
+  segment_sizes_[size_] = datagram.segment_size;
   fds_[size_++] = datagram.fd;
 }
 
-void SendBatch::count_sent(std::size_t i, Outcome& outcome) const noexcept {
-  outcome.sent += segmented_[i] ? messages_[i].msg_hdr.msg_iovlen : 1;
-  outcome.bytes += messages_[i].msg_len;
+std::uint64_t SendBatch::count(std::size_t i) const noexcept {
+  const auto segment = segment_sizes_[i];
+  if (segment == 0) return 1;
+  const auto& header = messages_[i].msg_hdr;
+  std::uint64_t segments = 0;
+  for (const auto& piece : std::span(header.msg_iov, header.msg_iovlen))
+    segments += (piece.iov_len + segment - 1) / segment;
+  return segments;
 }
 
-void SendBatch::send_pieces(std::size_t i, Outcome& outcome) noexcept {
+void SendBatch::send_segments(std::size_t i, Outcome& outcome) noexcept {
   auto header = messages_[i].msg_hdr;
   header.msg_iovlen = 1;
   header.msg_controllen -= CMSG_SPACE(sizeof(std::uint16_t));  // UDP_SEGMENT was put last
-  for (std::size_t piece = 0; piece < messages_[i].msg_hdr.msg_iovlen; ++piece) {
-    header.msg_iov = messages_[i].msg_hdr.msg_iov + piece;
-    const auto sent = ::sendmsg(fds_[i], &header, 0);
-    if (sent >= 0) {
-      ++outcome.sent;
-      outcome.bytes += static_cast<std::uint64_t>(sent);
-    } else {
-      ++(errno == EMSGSIZE ? outcome.too_big : outcome.failed);
+  for (const auto& piece :
+       std::span(messages_[i].msg_hdr.msg_iov, messages_[i].msg_hdr.msg_iovlen)) {
+    const std::span bytes(static_cast<std::byte*>(piece.iov_base), piece.iov_len);
+    for (std::size_t at = 0; at < bytes.size(); at += segment_sizes_[i]) {
+      iovec segment{bytes.data() + at, std::min(segment_sizes_[i], bytes.size() - at)};
+      header.msg_iov = &segment;
+      const auto sent = ::sendmsg(fds_[i], &header, 0);
+      if (sent >= 0) {
+        ++outcome.sent;
+        outcome.bytes += static_cast<std::uint64_t>(sent);
+      } else {
+        ++(errno == EMSGSIZE ? outcome.too_big : outcome.failed);
+      }
     }
   }
 }
 
 // A device may refuse to segment: its MTU is smaller than the segments, or it cannot.
 void SendBatch::handle_refusal(std::size_t i, int error, Outcome& outcome) noexcept {
-  if (segmented_[i] && (error == EINVAL || error == EMSGSIZE || error == EIO)) {
-    send_pieces(i, outcome);
-    return;
-  }
-  (error == EMSGSIZE ? outcome.too_big : outcome.failed) +=
-      segmented_[i] ? messages_[i].msg_hdr.msg_iovlen : 1;
+  if (segment_sizes_[i] != 0 && (error == EINVAL || error == EMSGSIZE || error == EIO))
+    send_segments(i, outcome);
+  else
+    (error == EMSGSIZE ? outcome.too_big : outcome.failed) += count(i);
 }
 
 SendBatch::Outcome SendBatch::flush() noexcept {
@@ -137,8 +148,10 @@ SendBatch::Outcome SendBatch::flush() noexcept {
       if (errno != EINTR) handle_refusal(at++, errno, outcome);
       continue;
     }
-    for (const auto last = at + static_cast<std::size_t>(sent); at < last; ++at)
-      count_sent(at, outcome);
+    for (const auto last = at + static_cast<std::size_t>(sent); at < last; ++at) {
+      outcome.sent += count(at);
+      outcome.bytes += messages_[at].msg_len;
+    }
   }
   size_ = 0;
   used_pieces_ = 0;

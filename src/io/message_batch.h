@@ -24,8 +24,9 @@ class ReceiveBatch {
 
   ReceiveBatch();
 
-  /// Receives without waiting. The number of datagrams; 0 where there are none, with errno set.
-  [[nodiscard]] std::size_t receive(int fd) noexcept;
+  /// Receives at most `limit` datagrams without waiting. Their number; 0 where there are none, with
+  /// errno set.
+  [[nodiscard]] std::size_t receive(int fd, std::size_t limit = capacity) noexcept;
 
   [[nodiscard]] std::span<std::byte> data(std::size_t i) noexcept {
     return {buffer_.get() + i * stride, messages_[i].msg_len};
@@ -69,8 +70,8 @@ class SendBatch {
     int fd = -1;
     const SocketAddress* to = nullptr;  ///< null: to where the socket is connected
     const IpAddress* from = nullptr;    ///< null: the kernel chooses
-    /// UDP_SEGMENT: each piece is a datagram of this size, the last may be shorter. 0: the pieces
-    /// are one datagram.
+    /// UDP_SEGMENT: each piece is one datagram of this size or several, only the last of all may be
+    /// shorter. 0: the pieces are one datagram.
     std::size_t segment_size = 0;
   };
 
@@ -107,15 +108,15 @@ class SendBatch {
   struct alignas(cmsghdr) Control {
     std::array<std::byte, 96> bytes;
   };
-  void count_sent(std::size_t i, Outcome& outcome) const noexcept;
+  [[nodiscard]] std::uint64_t count(std::size_t i) const noexcept;
   void handle_refusal(std::size_t i, int error, Outcome& outcome) noexcept;
-  void send_pieces(std::size_t i, Outcome& outcome) noexcept;
+  void send_segments(std::size_t i, Outcome& outcome) noexcept;
 
   std::size_t size_ = 0;
   std::size_t used_pieces_ = 0;
   std::array<mmsghdr, capacity> messages_{};
   std::array<int, capacity> fds_{};
-  std::array<bool, capacity> segmented_{};
+  std::array<std::size_t, capacity> segment_sizes_{};
   std::array<iovec, capacity * 4> pieces_{};
   static_assert(capacity * 4 >= max_pieces);
   std::array<sockaddr_storage, capacity> names_{};

@@ -87,6 +87,14 @@ void UdpWriter::add(const void* conversation, const SendBatch::Datagram& datagra
   bytes_ += payload.size();
 }
 
+void UdpWriter::add_segments(const SendBatch::Datagram& datagram,
+                             std::span<const std::byte> payload) noexcept {
+  close_group();
+  if (!batch_.fits(1)) outcome_ += batch_.flush();
+  const iovec piece{const_cast<std::byte*>(payload.data()), payload.size()};
+  batch_.add(datagram, {&piece, 1});
+}
+
 void UdpWriter::close_group() noexcept {
   if (count_ == 0) return;
   if (!batch_.fits(count_)) outcome_ += batch_.flush();

@@ -28,6 +28,10 @@ class UdpWriter {
   /// `datagram` and `payload` stay valid until flush(). The same place has the same `conversation`.
   void add(const void* conversation, const SendBatch::Datagram& datagram,
            std::span<const std::byte> payload) noexcept;
+  /// The same of one that is a super-datagram already: segments of this size, the last may be
+  /// shorter; at most 64 of them and 65000 bytes.
+  void add_segments(const SendBatch::Datagram& datagram,
+                    std::span<const std::byte> payload) noexcept;
   /// Sends what has gathered; tells what became of everything since the last call.
   SendBatch::Outcome flush() noexcept;
 

@@ -99,8 +99,8 @@ class Socket {
   /// A route through the link `name`, in the main table.
   Result<> add_route(std::string_view name, const Route& route);
   Result<> remove_route(std::string_view name, const Route& route);
-  /// Asks the kernel for its decision, with all its rules and tables.
-  [[nodiscard]] Result<RouteTo> route_to(const IpAddress& destination);
+  /// Asks the kernel for its decision, with all its rules and tables; for packets with `mark`.
+  [[nodiscard]] Result<RouteTo> route_to(const IpAddress& destination, std::uint32_t mark = 0);
   /// The links of the IPv4 and IPv6 default routes of the main table, each once.
   [[nodiscard]] Result<std::vector<int>> default_route_devices();
   /// How many traffic control filters hang on `parent` (TC_H_MAKE…) of a link.

@@ -107,12 +107,13 @@ Result<> Socket::remove_route(std::string_view name, const Route& route) {
   return change_route(name, route, false);
 }
 
-Result<RouteTo> Socket::route_to(const IpAddress& destination) {
+Result<RouteTo> Socket::route_to(const IpAddress& destination, std::uint32_t mark) {
   rtmsg body{};
   body.rtm_family = family_of(destination);
   body.rtm_dst_len = static_cast<std::uint8_t>(destination.bits());
   Message message(RTM_GETROUTE, 0, body);
   message.put(RTA_DST, destination);
+  if (mark != 0) message.put(RTA_MARK, mark);
   RouteTo route;
   auto done = request(message, [&](const nlmsghdr* answer) {
     for_each_attribute(answer, sizeof(rtmsg), [&](const nlattr* attribute) {

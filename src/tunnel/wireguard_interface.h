@@ -1,0 +1,110 @@
+/// A WireGuard interface that runs: the engine between a TUN device and UDP sockets, on a Loop.
+///
+///     ┌────────┐ multishot read ┌──────────────────┐ UDP_SEGMENT ┌─────────┐
+///     │        │───────────────▶│ segment and seal │────────────▶│         │
+///     │  TUN   │ super-packets  ├──────────────────┤ super-      │   UDP   │
+///     │ device │◀───────────────│ open, coalesce   │◀────────────│ sockets │
+///     └────────┘ writev: the    └──────────────────┘ datagrams   └─────────┘
+///                payloads stay
+///                where they were opened
+///
+/// Everything happens in the loop's thread, to completion. The device decides: the sockets are open
+/// while it is up, and its MTU is the engine's. Setting its addresses and routes is somebody else's
+/// work: wg-quick's, or that of the network file.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <warren/loop.h>
+#include <warren/tun.h>
+
+#include "io/message_batch.h"
+#include "io/udp_port.h"
+#include "linux/netlink_events.h"
+#include "offload/coalesce.h"
+#include "tunnel/endpoint_names.h"
+#include "wireguard/engine.h"
+
+namespace warren::tunnel {
+
+class WireguardInterface final : private wireguard::EngineOutput, private PacketReceiver {
+ public:
+  struct Options {
+    crypto::Aead::Backend aead = crypto::Aead::best();
+    /// The device is gone, or cannot be read any more; `error` is an errno value.
+    std::function<void(int error)> on_device_gone = [](int) {};
+  };
+
+  /// `tun` is one with the offloads of its kernel, of the calling thread's namespace.
+  [[nodiscard]] static Result<std::unique_ptr<WireguardInterface>> create(Loop& loop, Tun tun,
+                                                                          Options options);
+  WireguardInterface(const WireguardInterface&) = delete;
+  WireguardInterface& operator=(const WireguardInterface&) = delete;
+  ~WireguardInterface() override;
+
+  /// Errors carry the errno value that wg(8) is to be told; what came before the mistake holds.
+  [[nodiscard]] Result<> configure(const wireguard::DeviceConfig& config);
+  [[nodiscard]] wireguard::DeviceStatus status() const;
+  template <class Each>
+  void for_each_peer(Each&& each) const {
+    engine_.for_each_peer(std::forward<Each>(each));
+  }
+  /// Names and values, as Node::details().
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> details() const;
+
+  [[nodiscard]] Tun& device() noexcept { return tun_; }
+  [[nodiscard]] const wireguard::Engine& engine() const noexcept { return engine_; }
+
+ private:
+  WireguardInterface(Loop& loop, Tun tun, Options options, std::unique_ptr<Pool> pool,
+                     crypto::Aead aead);
+  [[nodiscard]] Result<> start();
+  [[nodiscard]] Result<> set_port(std::uint16_t port);
+  [[nodiscard]] Result<> open_sockets(std::uint16_t port);
+  void close_sockets() noexcept;
+  void follow_device();
+  void review_sources();
+  void on_socket(int fd) noexcept;
+  void arm_timer() noexcept;
+
+  // EngineOutput
+  void send_datagrams(wireguard::DatagramBatch& datagrams) noexcept override;
+  void deliver_packets(std::span<const std::span<std::byte>> packets) noexcept override;
+  void lost_contact(const wireguard::PublicKey& peer) noexcept override;
+  void write_coalesced() noexcept;
+  // PacketReceiver
+  void on_packets(Batch& batch) noexcept override;
+  void on_stream_end(int error) noexcept override;
+
+  Loop& loop_;
+  Tun tun_;
+  Options options_;
+  std::unique_ptr<Pool> pool_;
+  wireguard::Engine engine_;
+  EndpointNames names_;
+
+  std::unique_ptr<PacketStream> stream_;
+  offload::Coalescer coalescer_;
+  Counters from_device_;
+  Counters to_device_;
+
+  std::optional<UdpPort> port_;
+  std::uint16_t wanted_port_ = 0;  ///< 0: any
+  std::uint32_t mark_ = 0;
+  std::vector<std::unique_ptr<Loop::Watch>> socket_watches_;
+  ReceiveBatch received_;
+  std::vector<wireguard::ReceivedDatagram> datagrams_;  ///< in received_
+  UdpWriter writer_;
+  SendBatch::Outcome sent_;
+
+  std::optional<netlink::Events> events_;
+  std::unique_ptr<Loop::Watch> events_watch_;
+  Timer device_changed_;
+  Timer protocol_;
+};
+
+}  // namespace warren::tunnel
