@@ -26,7 +26,7 @@ constexpr std::size_t pool_packets = staged_packets + 2 * Batch::capacity;
 constexpr std::size_t receive_limit = 16;
 // In a row, before the device gets its turn.
 constexpr int receive_rounds = 4;
-constexpr auto settle_time = std::chrono::milliseconds(20);  // changes come in bursts
+constexpr auto settle_time = std::chrono::milliseconds(50);  // changes of routes come in bursts
 
 std::chrono::nanoseconds read_clock(clockid_t clock) noexcept {
   timespec time{};
@@ -77,11 +77,7 @@ WireguardInterface::WireguardInterface(Loop& loop, Tun tun, Options options,
                arm_timer();
              }),
       coalescer_(coalescing_for(tun_.offloads())),
-      device_changed_(loop,
-                      [this] {
-                        follow_device();
-                        review_sources();
-                      }),
+      sources_(loop, [this] { review_sources(); }),
       protocol_(loop, [this] {
         engine_.expire(read_clocks());
         arm_timer();
@@ -106,8 +102,8 @@ Result<> WireguardInterface::start() {
   events_.emplace(std::move(*events));
   auto watch = loop_.watch(events_->fd(), [this] {
     events_->clear();
-    if (device_changed_.when() == Clock::time_point::max())
-      device_changed_.set(loop_.now() + settle_time);
+    follow_device();
+    if (sources_.when() == Clock::time_point::max()) sources_.set(loop_.now() + settle_time);
   });
   if (!watch) return tl::unexpected(watch.error());
   events_watch_ = std::move(*watch);
@@ -229,6 +225,8 @@ void WireguardInterface::arm_timer() noexcept {
 // The data path.
 
 void WireguardInterface::on_packets(Batch& batch) noexcept {
+  if (!port_)
+    follow_device();  // a packet comes from a device that is up: news of that is on its way
   engine_.receive_packets(batch, read_clocks());
   arm_timer();
 }

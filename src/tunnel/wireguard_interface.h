@@ -103,7 +103,7 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
 
   std::optional<netlink::Events> events_;
   std::unique_ptr<Loop::Watch> events_watch_;
-  Timer device_changed_;
+  Timer sources_;  ///< are to be reviewed
   Timer protocol_;
 };
 
