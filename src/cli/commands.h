@@ -24,5 +24,6 @@ void add_down(CLI::App& app, Chosen& chosen);
 void add_doctor(CLI::App& app, Chosen& chosen);
 void add_bench(CLI::App& app, Chosen& chosen);
 void add_icmp(CLI::App& app, Chosen& chosen);
+void add_wireguard(CLI::App& app, Chosen& chosen);
 
 }  // namespace warren::cli

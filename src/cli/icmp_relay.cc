@@ -4,8 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -14,6 +12,7 @@
 #include "carrier/route_devices.h"
 #include "cli/ask.h"
 #include "cli/icmp.h"
+#include "cli/signals.h"
 #include "config/units.h"
 #include "core/log.h"
 #include "linux/privileges.h"
@@ -192,18 +191,8 @@ void print_statistics(const RelayOptions& options, const carrier::IcmpRelay& rel
   print_line(line);
 }
 
-Result<Fd> open_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) sigaddset(&signals, signal);
-  if (::sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return fail_errno("block signals");
-  Fd fd(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
-  if (!fd) return fail_errno("make a signalfd");
-  return fd;
-}
-
 Result<> run(const RelayOptions& options) {
-  const auto signals = open_signals();
+  const auto signals = open_signals({SIGTERM, SIGINT, SIGUSR1});
   if (!signals) return tl::unexpected(signals.error());
   // Its packets are read in batches of their own; what is ready is all that it asks the loop.
   auto loop = Loop::create(Loop::Backend::epoll);
@@ -213,9 +202,8 @@ Result<> run(const RelayOptions& options) {
   if (auto dropped = drop_privileges(); !dropped) return dropped;
   print_started(options, started->ticket);
   auto watch = (*loop)->watch(signals->get(), [&] {
-    signalfd_siginfo info{};
-    while (::read(signals->get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-      if (info.ssi_signo == SIGUSR1)
+    while (const int signal = next_signal(*signals)) {
+      if (signal == SIGUSR1)
         print_statistics(options, *started->relay);
       else
         (*loop)->stop();

@@ -1,13 +1,13 @@
 // `warren up`: makes the network that a file describes, and runs it until it is told to stop.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <signal.h>
-#include <sys/signalfd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <thread>
 
 #include "cli/commands.h"
+#include "cli/signals.h"
 #include "config/network_file.h"
 #include "control/instance.h"
 #include "control/notify.h"
@@ -32,18 +32,6 @@ Loop::Backend parse_backend(const std::string& name) {
   if (name == "io_uring") return Loop::Backend::io_uring;
   if (name == "epoll") return Loop::Backend::epoll;
   return Loop::Backend::automatic;
-}
-
-// SIGTERM, SIGINT and SIGHUP as something to read, so that they are handled between packets.
-Result<Fd> open_signals() {
-  ::signal(SIGPIPE, SIG_IGN);  // whoever read our messages may have gone; the network stays
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
-  if (::sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return fail_errno("block signals");
-  Fd fd(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
-  if (!fd) return fail_errno("make a signalfd");
-  return fd;
 }
 
 /// A running network. Members go down in the reverse order: first nobody can ask any more, then the
@@ -71,7 +59,7 @@ class Running {
 };
 
 Result<> Running::start(const GraphSpec& spec) {
-  auto signals = open_signals();
+  auto signals = open_signals({SIGTERM, SIGINT, SIGHUP});
   if (!signals) return tl::unexpected(signals.error());
   signals_ = std::move(*signals);
   auto instance = control::Instance::claim(options_.name);
@@ -138,12 +126,11 @@ Result<> Running::reload() {
 }
 
 void Running::on_signal() {
-  signalfd_siginfo info{};
-  while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-    if (info.ssi_signo == SIGHUP) {
+  while (const int signal = next_signal(signals_)) {
+    if (signal == SIGHUP) {
       if (!reload()) continue;  // it has said why
     } else {
-      log::debug("signal {}", info.ssi_signo);
+      log::debug("signal {}", signal);
       loop_->stop();
     }
   }

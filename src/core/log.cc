@@ -8,13 +8,13 @@
 namespace warren::log {
 
 namespace {
-constexpr std::array<std::string_view, 4> names = {"error", "warning", "info", "debug"};
-constexpr std::array<int, 4> journal_priority = {3, 4, 6, 7};
+constexpr std::array<std::string_view, 5> names = {"", "error", "warning", "info", "debug"};
+constexpr std::array<int, 5> journal_priority = {0, 3, 4, 6, 7};
 std::atomic<Level> threshold{Level::info};
 }  // namespace
 
 std::optional<Level> parse_level(std::string_view name) {
-  for (std::size_t i = 0; i < names.size(); ++i)
+  for (std::size_t i = 1; i < names.size(); ++i)
     if (names[i] == name) return static_cast<Level>(i);
   return std::nullopt;
 }

@@ -9,8 +9,9 @@
 
 namespace warren::log {
 
-enum class Level { error, warning, info, debug };
+enum class Level { silent, error, warning, info, debug };
 
+/// "error", "warning", "info" or "debug".
 [[nodiscard]] std::optional<Level> parse_level(std::string_view name);
 void set_level(Level level);
 [[nodiscard]] bool enabled(Level level);

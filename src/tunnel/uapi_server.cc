@@ -64,10 +64,11 @@ UapiServer::UapiServer(Loop& loop, Fd listener, UapiHandlers handlers)
     : loop_(loop),
       handlers_(std::move(handlers)),
       path_(path_of(listener.get())),
+      file_(identify(path_)),
       listener_(std::move(listener)) {}
 
 UapiServer::~UapiServer() {
-  if (!path_.empty() && file_ != FileId{} && identify(path_) == file_) ::unlink(path_.c_str());
+  if (file_ != FileId{} && identify(path_) == file_) ::unlink(path_.c_str());
 }
 
 Result<std::unique_ptr<UapiServer>> UapiServer::create(Loop& loop, Fd listener,
@@ -103,8 +104,8 @@ Result<> UapiServer::watch_file() {
                           IN_DELETE | IN_MOVE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR) < 0)
     return fail_errno("watch the directory " + directory);
   // After the watch: what was removed before is not there now, and what is removed later is seen.
-  file_ = identify(path_);
-  if (file_ == FileId{}) return fail(path_ + ": somebody has removed it", ENOENT);
+  if (file_ == FileId{} || identify(path_) != file_)
+    return fail(path_ + ": somebody has removed it", ENOENT);
   return add_events(inotify_.get(), EPOLLIN, &inotify_);
 }
 

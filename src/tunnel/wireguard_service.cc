@@ -1,0 +1,42 @@
+#include "tunnel/wireguard_service.h"
+
+#include <cstring>
+
+#include "core/log.h"
+
+namespace warren::tunnel {
+
+Result<std::unique_ptr<WireguardService>> WireguardService::create(Loop& loop, Tun tun, Fd listener,
+                                                                   Options options) {
+  std::unique_ptr<WireguardService> service(new WireguardService);
+  const auto name = tun.name();
+  // First of all, so that the file goes where something fails. It answers nobody before the loop runs.
+  auto server = UapiServer::create(
+      loop, std::move(listener),
+      {.get = [self = service.get()](wireguard::SecretText& out) { self->describe(out); },
+       .set = [self = service.get()](
+                  const wireguard::DeviceConfig& config) { return self->configure(config); },
+       .on_removed = options.on_end});
+  if (!server) return tl::unexpected(server.error());
+  service->server_ = std::move(*server);
+  options.interface.on_device_gone = [name, end = options.on_end](int error) {
+    log::info("{}: the device is gone ({})", name, std::strerror(error));
+    end();
+  };
+  auto interface = WireguardInterface::create(loop, std::move(tun), std::move(options.interface));
+  if (!interface) return tl::unexpected(interface.error());
+  service->interface_ = std::move(*interface);
+  return service;
+}
+
+Result<> WireguardService::configure(const wireguard::DeviceConfig& config) {
+  return interface_->configure(config);
+}
+
+void WireguardService::describe(wireguard::SecretText& out) const {
+  wireguard::uapi::write_device(out, interface_->status());
+  interface_->for_each_peer(
+      [&](const wireguard::PeerStatus& peer) { wireguard::uapi::write_peer(out, peer); });
+}
+
+}  // namespace warren::tunnel
