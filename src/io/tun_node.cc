@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstring>
 
 #include "core/log.h"
+#include "io/tun_change.h"
 
 namespace warren {
 namespace {
@@ -76,8 +76,6 @@ class TunNode final : public Node {
   [[nodiscard]] Result<bool> reconfigure(const NodeConfig& config) override;
 
  private:
-  [[nodiscard]] Result<> apply(const TunConfig& wanted);
-
   TunConfig config_;
   Tun tun_;
   TunPort port_;
@@ -100,65 +98,17 @@ std::vector<std::pair<std::string, std::string>> TunNode::details() const {
   return details;
 }
 
-// What makes another device, as opposed to another configuration of this one.
-bool same_device(const TunConfig& a, const TunConfig& b) {
-  return a.mode == b.mode && a.name == b.name && a.netns == b.netns && a.queues == b.queues &&
-         a.owner == b.owner && a.group == b.group && a.offload == b.offload;
-}
-
-// A setting that the new file no longer has falls back to the kernel's default, which only a new
-// device shows.
-bool withdraws_setting(const TunConfig& before, const TunConfig& after) {
-  return (before.mtu && !after.mtu) || (before.mac && !after.mac) ||
-         (before.tx_queue_length && !after.tx_queue_length);
-}
-
 Result<bool> TunNode::reconfigure(const NodeConfig& config) {
   const auto& wanted = static_cast<const TunNodeConfig&>(config).tun();
-  if (!same_device(config_, wanted) || withdraws_setting(config_, wanted)) return false;
-  auto applied = apply(wanted);
+  if (needs_new_device(config_, wanted)) return false;
+  auto changed = change_tun(tun_, config_, wanted);
   const auto former = std::exchange(config_, wanted);
-  if (applied) return true;
+  if (changed) return true;
   // Half of it may have been applied: go back before saying so.
-  if (auto restored = apply(former); !restored) log::error("{}", restored.error().message);
+  if (auto restored = change_tun(tun_, wanted, former); !restored)
+    log::error("{}", restored.error().message);
   config_ = former;
-  return tl::unexpected(applied.error());
-}
-
-template <class T>
-std::vector<T> without(std::vector<T> items, const std::vector<T>& others) {
-  std::erase_if(items,
-                [&](const T& item) { return std::ranges::find(others, item) != others.end(); });
-  return items;
-}
-
-// From config_ to `wanted`. Only addresses and routes that the file gave are taken away: others may
-// have been added by hand. Routes are all told anew at the end, because the kernel drops them with
-// their address or when the device goes down; adding one that is there is no error.
-Result<> TunNode::apply(const TunConfig& wanted) {
-  auto present = tun_.addresses();
-  if (!present) return tl::unexpected(present.error());
-  Result<> done;
-  const auto step = [&](bool needed, auto&& action) {
-    if (done && needed) done = action();
-  };
-  step(wanted.mtu.has_value(), [&] { return tun_.set_mtu(*wanted.mtu); });
-  step(wanted.mac.has_value(), [&] { return tun_.set_mac(*wanted.mac); });
-  step(wanted.tx_queue_length.has_value(),
-       [&] { return tun_.set_tx_queue_length(*wanted.tx_queue_length); });
-  step(wanted.persist != config_.persist, [&] { return tun_.set_persist(wanted.persist); });
-  for (const auto& route : without(config_.routes, wanted.routes))
-    if (auto removed = tun_.remove_route(route); !removed)
-      log::debug("{}", removed.error().message);
-  const auto unwanted = without(config_.addresses, wanted.addresses);
-  for (const auto& address : without(unwanted, without(unwanted, *present)))
-    step(true, [&] { return tun_.remove_address(address); });
-  for (const auto& address : without(wanted.addresses, *present))
-    step(true, [&] { return tun_.add_address(address); });
-  step(true, [&] { return tun_.set_up(wanted.up); });
-  if (wanted.up)
-    for (const auto& route : wanted.routes) step(true, [&] { return tun_.add_route(route); });
-  return done;
+  return tl::unexpected(changed.error());
 }
 
 }  // namespace
