@@ -72,34 +72,6 @@ Result<> read_prefixes(std::string_view text, const std::function<void(const IpP
   return {};
 }
 
-Result<> read_endpoint(std::string_view text, PeerConfig& peer) {
-  peer.endpoint.reset();
-  peer.endpoint_name.reset();
-  if (auto endpoint = Endpoint::parse(text)) {
-    peer.endpoint = *endpoint;
-    return {};
-  }
-  const auto colon = text.rfind(':');
-  if (colon == std::string_view::npos || text.ends_with(']'))
-    return invalid("there is no port: write HOST:PORT, as in vpn.example.org:51820");
-  const auto host = text.substr(0, colon);
-  std::uint32_t port = 0;
-  if (!read_number(text.substr(colon + 1), 65535, false, port))
-    return invalid("the port is not a number from 0 to 65535");
-  const bool name = !host.empty() && host.size() <= 253 && std::ranges::all_of(host, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '-' || c == '_';
-  });
-  // 300.1.1.1 would be looked up as a name.
-  const bool numeric = host.find_first_not_of("0123456789.") == std::string_view::npos;
-  if (!name || numeric)
-    return invalid(
-        "neither a host name nor an address; IPv6 addresses stand in brackets, as in "
-        "[2001:db8::7]:51820");
-  peer.endpoint_name = EndpointName{std::string(host), static_cast<std::uint16_t>(port)};
-  return {};
-}
-
 class Parser {
  public:
   explicit Parser(std::string_view name) : name_(name) { file_.device.replace_peers = true; }
@@ -201,7 +173,7 @@ class Parser {
     }
     if (same_word(key, "PresharedKey"))
       return read_key(value, peer.preshared_key.emplace().bytes());
-    if (same_word(key, "Endpoint")) return read_endpoint(value, peer);
+    if (same_word(key, "Endpoint")) return parse_endpoint(value, peer);
     if (same_word(key, "AllowedIPs"))
       return read_prefixes(
           value, [&](const IpPrefix& prefix) { peer.allowed_ips.push_back({prefix, false}); });

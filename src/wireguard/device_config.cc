@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace warren::wireguard {
@@ -44,6 +45,37 @@ Result<Endpoint> Endpoint::parse(std::string_view text, FindDevice find_device) 
   if (!address->ipv6 || endpoint.scope_id == 0)
     return no_endpoint("behind % there is no network device");
   return endpoint;
+}
+
+Result<> parse_endpoint(std::string_view text, PeerConfig& peer, Endpoint::FindDevice find_device) {
+  const auto wrong = [](const char* why) { return fail(why, EINVAL); };
+  peer.endpoint.reset();
+  peer.endpoint_name.reset();
+  if (auto endpoint = Endpoint::parse(text, find_device)) {
+    peer.endpoint = *endpoint;
+    return {};
+  }
+  const auto colon = text.rfind(':');
+  if (colon == std::string_view::npos || text.ends_with(']'))
+    return wrong("there is no port: write HOST:PORT, as in vpn.example.org:51820");
+  EndpointName name{std::string(text.substr(0, colon))};
+  const auto digits = text.substr(colon + 1);
+  const auto* end = digits.data() + digits.size();
+  const auto [rest, error] = std::from_chars(digits.data(), end, name.port);
+  if (error != std::errc{} || rest != end) return wrong("the port is not a number from 0 to 65535");
+  const auto& host = name.host;
+  const bool good = !host.empty() && host.size() <= 253 && std::ranges::all_of(host, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_';
+  });
+  // 300.1.1.1 would be looked up as a name.
+  const bool numeric = host.find_first_not_of("0123456789.") == std::string::npos;
+  if (!good || numeric)
+    return wrong(
+        "neither a host name nor an address; IPv6 addresses stand in brackets, as in "
+        "[2001:db8::7]:51820");
+  peer.endpoint_name = std::move(name);
+  return {};
 }
 
 std::string Endpoint::to_string() const {

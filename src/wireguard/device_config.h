@@ -65,6 +65,11 @@ struct PeerConfig {
   friend bool operator==(const PeerConfig&, const PeerConfig&) = default;
 };
 
+/// An endpoint as people write it: an address, or a host's name, each with a port. Sets `endpoint` or
+/// `endpoint_name`, and unsets the other.
+[[nodiscard]] Result<> parse_endpoint(std::string_view text, PeerConfig& peer,
+                                      Endpoint::FindDevice find_device = nullptr);
+
 /// Changes of an interface; what is not there stays as it is.
 struct DeviceConfig {
   std::optional<crypto::Key> private_key{};
