@@ -1,9 +1,11 @@
 #include "crypto/aead.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
 #include "crypto/aead_engines.h"
+#include "crypto/aead_threads.h"
 
 namespace warren::crypto {
 
@@ -20,13 +22,19 @@ std::string_view Aead::name(Backend backend) noexcept {
   return backend == Backend::ipsec_mb ? "ipsec-mb" : "openssl";
 }
 
-Result<Aead> Aead::create(Backend backend) {
-  auto engine = backend == Backend::ipsec_mb ? make_ipsec_mb_engine() : make_openssl_engine();
-  if (engine) return Aead{backend, std::move(engine)};
-  return fail("ChaCha20-Poly1305 by " + std::string(name(backend)) +
-              ": the library cannot be set up on this machine; " +
-              (backend == Backend::ipsec_mb ? "choose openssl instead"
-                                            : "is OpenSSL's default provider installed?"));
+Result<Aead> Aead::create(Backend backend, unsigned threads) {
+  std::vector<std::unique_ptr<Engine>> engines;
+  for (unsigned i = 0; i < std::max(threads, 1U); ++i) {
+    auto engine = backend == Backend::ipsec_mb ? make_ipsec_mb_engine() : make_openssl_engine();
+    if (!engine)
+      return fail("ChaCha20-Poly1305 by " + std::string(name(backend)) +
+                  ": the library cannot be set up on this machine; " +
+                  (backend == Backend::ipsec_mb ? "choose openssl instead"
+                                                : "is OpenSSL's default provider installed?"));
+    engines.push_back(std::move(engine));
+  }
+  if (engines.size() == 1) return Aead{backend, std::move(engines[0])};
+  return Aead{backend, std::make_unique<AeadThreads>(std::move(engines))};
 }
 
 namespace {

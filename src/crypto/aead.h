@@ -40,7 +40,9 @@ class Aead {
   [[nodiscard]] static std::vector<Backend> available();
   [[nodiscard]] static std::string_view name(Backend backend) noexcept;
 
-  [[nodiscard]] static Result<Aead> create(Backend backend = best());
+  /// With more than one thread, big batches are shared with others (aead_threads.h): for machines
+  /// that have cores to spare.
+  [[nodiscard]] static Result<Aead> create(Backend backend = best(), unsigned threads = 1);
 
   /// Any number of jobs, of any keys. Allocates nothing.
   void seal(std::span<AeadJob> jobs) noexcept { engine_->seal(jobs); }

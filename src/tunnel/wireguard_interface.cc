@@ -8,6 +8,7 @@
 #include <cstring>
 #include <ctime>
 #include <map>
+#include <thread>
 
 #include "core/log.h"
 #include "linux/netlink.h"
@@ -27,6 +28,10 @@ constexpr std::size_t receive_limit = 16;
 // In a row, before the device gets its turn.
 constexpr int receive_rounds = 4;
 constexpr auto settle_time = std::chrono::milliseconds(50);  // changes of routes come in bursts
+
+// The programs that use the tunnel, and the kernel on their behalf, need cores as well. Beyond four
+// the one that moves the packets is what limits.
+unsigned suitable_threads() { return std::clamp(std::thread::hardware_concurrency() / 2, 1U, 4U); }
 
 std::chrono::nanoseconds read_clock(clockid_t clock) noexcept {
   timespec time{};
@@ -56,7 +61,8 @@ Result<std::unique_ptr<WireguardInterface>> WireguardInterface::create(Loop& loo
                                                                        Options options) {
   auto pool = Pool::create(pool_packets, Pool::super_packet_size);
   if (!pool) return tl::unexpected(pool.error());
-  auto aead = crypto::Aead::create(options.aead);
+  if (options.threads == 0) options.threads = suitable_threads();
+  auto aead = crypto::Aead::create(options.aead, options.threads);
   if (!aead) return tl::unexpected(aead.error());
   std::unique_ptr<WireguardInterface> out(new WireguardInterface(
       loop, std::move(tun), std::move(options), std::move(*pool), std::move(*aead)));
@@ -162,7 +168,8 @@ wireguard::DeviceStatus WireguardInterface::status() const {
 std::vector<std::pair<std::string, std::string>> WireguardInterface::details() const {
   std::vector<std::pair<std::string, std::string>> details = {
       {"device", tun_.name()},
-      {"encryption", std::string(crypto::Aead::name(options_.aead))},
+      {"encryption", fmt::format("{}, {} thread{}", crypto::Aead::name(options_.aead),
+                                 options_.threads, options_.threads == 1 ? "" : "s")},
       {"port", port_ ? std::to_string(port_->port()) : "closed: the device is down"},
       {"peers", std::to_string(engine_.peer_count())},
       {"keys in memory",

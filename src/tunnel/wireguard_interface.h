@@ -35,6 +35,8 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
  public:
   struct Options {
     crypto::Aead::Backend aead = crypto::Aead::best();
+    /// That encrypt, with the loop's own; 0: as many as suit this machine.
+    unsigned threads = 0;
     /// The device is gone, or cannot be read any more; `error` is an errno value.
     std::function<void(int error)> on_device_gone = [](int) {};
   };
