@@ -75,6 +75,9 @@ class Tun {
   /// The non-blocking descriptor of queue `index`, owned by this object.
   [[nodiscard]] int fd(std::size_t index = 0) const { return queues_[index].get(); }
 
+  /// The namespace that the device is in now, wherever it was moved.
+  [[nodiscard]] Result<Fd> netns() const;
+
   // The device as the kernel has it now; each asks or tells over netlink, in the namespace that the
   // device is in, also after it was moved to another.
   [[nodiscard]] Result<std::uint32_t> mtu() const;

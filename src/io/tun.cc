@@ -119,13 +119,6 @@ Result<> set_ids(int fd, const TunConfig& config) {
   return {};
 }
 
-/// The namespace in which the device is now, wherever it has been moved since.
-Result<netlink::Socket> netlink_of(int fd) {
-  const Fd netns{::ioctl(fd, TUNGETDEVNETNS)};
-  if (!netns) return fail_errno("find the network namespace of a TUN device");
-  return netlink::Socket::open(netns.get());
-}
-
 Result<> already_there_is_fine(Result<> done) {
   return done || done.error().code != EEXIST ? done : Result<>{};
 }
@@ -211,9 +204,17 @@ std::string Tun::name() const {
 template <class Action>
 auto Tun::with_netlink(Action&& action) const
     -> decltype(action(std::declval<netlink::Socket&>(), std::string_view{})) {
-  auto socket = netlink_of(fd());
+  const auto where = netns();
+  if (!where) return tl::unexpected(where.error());
+  auto socket = netlink::Socket::open(where->get());
   if (!socket) return tl::unexpected(socket.error());
   return action(*socket, name());
+}
+
+Result<Fd> Tun::netns() const {
+  Fd netns{::ioctl(fd(), TUNGETDEVNETNS)};
+  if (!netns) return fail_errno(fmt::format("find the network namespace of {}", name()));
+  return netns;
 }
 
 Result<std::uint32_t> Tun::mtu() const {

@@ -8,12 +8,13 @@
 
 namespace warren::netlink {
 
-Result<Events> Events::open() {
+Result<Events> Events::open(Of what) {
   Fd fd{::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE)};
   if (!fd) return fail_errno("open a netlink socket");
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
-  address.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+  if (what != Of::routes) address.nl_groups |= RTMGRP_LINK;
+  if (what != Of::links) address.nl_groups |= RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
   if (::bind(fd.get(), static_cast<sockaddr*>(static_cast<void*>(&address)), sizeof address) != 0)
     return fail_errno("listen for changes of links and routes");
   return Events{std::move(fd)};

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "core/log.h"
-#include "linux/netlink.h"
+#include "linux/netns.h"
 
 namespace warren::tunnel {
 
@@ -83,6 +83,7 @@ WireguardInterface::WireguardInterface(Loop& loop, Tun tun, Options options,
                arm_timer();
              }),
       coalescer_(coalescing_for(tun_.offloads())),
+      device_watch_(loop, tun_, [this](const auto& link) { follow_device(link); }),
       sources_(loop, [this] { review_sources(); }),
       protocol_(loop, [this] {
         engine_.expire(read_clocks());
@@ -103,17 +104,29 @@ Result<> WireguardInterface::start() {
   auto stream = loop_.open_stream(config);
   if (!stream) return tl::unexpected(stream.error());
   stream_ = std::move(*stream);
-  auto events = netlink::Events::open();
+  auto home = open_netns("");
+  if (!home) return tl::unexpected(home.error());
+  home_ = std::move(*home);
+  if (auto watched = watch_routes(); !watched) return watched;
+  const auto link = device_watch_.look();
+  if (!link) return tl::unexpected(link.error());
+  follow_device(*link);
+  return {};
+}
+
+Result<> WireguardInterface::watch_routes() {
+  auto socket = netlink::Socket::open();
+  if (!socket) return tl::unexpected(socket.error());
+  netlink_.emplace(std::move(*socket));
+  auto events = netlink::Events::open(netlink::Events::Of::routes);
   if (!events) return tl::unexpected(events.error());
-  events_.emplace(std::move(*events));
-  auto watch = loop_.watch(events_->fd(), [this] {
-    events_->clear();
-    follow_device();
+  route_events_.emplace(std::move(*events));
+  auto watch = loop_.watch(route_events_->fd(), [this] {
+    route_events_->clear();
     if (sources_.when() == Clock::time_point::max()) sources_.set(loop_.now() + settle_time);
   });
   if (!watch) return tl::unexpected(watch.error());
-  events_watch_ = std::move(*watch);
-  follow_device();
+  route_watch_ = std::move(*watch);
   return {};
 }
 
@@ -132,16 +145,19 @@ Result<> WireguardInterface::configure(const wireguard::DeviceConfig& config) {
   return done;
 }
 
+// The old one stays where the new one cannot be had.
 Result<> WireguardInterface::set_port(std::uint16_t port) {
-  if (port_ && port != port_->port()) {
-    // The old one stays where the new one cannot be had.
+  if (device_up_ && !(port_ && port == port_->port())) {
     if (auto opened = open_sockets(port); !opened) return opened;
+    engine_.set_up(true, read_clocks());
   }
   wanted_port_ = port;
   return {};
 }
 
 Result<> WireguardInterface::open_sockets(std::uint16_t port) {
+  const auto scope = NetnsScope::enter(home_.get());
+  if (!scope) return tl::unexpected(scope.error());
   auto opened = UdpPort::open(port, mark_);
   if (!opened) return tl::unexpected(opened.error());
   std::vector<std::unique_ptr<Loop::Watch>> watches;
@@ -180,43 +196,38 @@ std::vector<std::pair<std::string, std::string>> WireguardInterface::details() c
 
 // The device and the machine.
 
-void WireguardInterface::follow_device() {
-  const auto name = tun_.name();
-  auto socket = netlink::Socket::open();
-  const auto link = socket ? socket->link(name) : tl::unexpected(socket.error());
-  if (!link) return log::debug("{}", link.error().message);
-  engine_.set_mtu(link->mtu);
-  if (link->up && !port_) {
+void WireguardInterface::follow_device(const netlink::Link& link) {
+  engine_.set_mtu(link.mtu);
+  device_up_ = link.up;
+  if (link.up && !port_) {
     if (auto opened = open_sockets(wanted_port_); !opened) {
       log::error(
           "{}: {}; the interface stays silent until it is set down and up again, or gets "
           "another port",
-          name, opened.error().message);
+          link.name, opened.error().message);
       return;
     }
-  } else if (!link->up) {
+  } else if (!link.up) {
     close_sockets();
   }
-  engine_.set_up(link->up, read_clocks());
+  engine_.set_up(link.up, read_clocks());
   arm_timer();
 }
 
 // Where an address is gone, or the way to a peer now leads through another device, what we sent from
 // so far would be wrong there. Addresses of the loopback device are right everywhere.
 void WireguardInterface::review_sources() {
-  auto socket = netlink::Socket::open();
-  if (!socket) return log::debug("{}", socket.error().message);
   std::map<int, std::vector<IpPrefix>> addresses;
   const auto has_address = [&](int device, const IpAddress& address) {
     auto [known, is_new] = addresses.try_emplace(device);
     if (is_new)
-      if (const auto link = socket->link(device))
-        known->second = socket->addresses(link->name).value_or(std::vector<IpPrefix>());
+      if (const auto link = netlink_->link(device))
+        known->second = netlink_->addresses(link->name).value_or(std::vector<IpPrefix>());
     return std::ranges::find(known->second, address, &IpPrefix::address) != known->second.end();
   };
-  const auto loopback = socket->index("lo").value_or(0);
+  const auto loopback = netlink_->index("lo").value_or(0);
   engine_.review_sources([&](const Endpoint& endpoint) {
-    const auto way = socket->route_to(endpoint.address, mark_);
+    const auto way = netlink_->route_to(endpoint.address, mark_);
     return way &&
            (has_address(way->device, *endpoint.source) || has_address(loopback, *endpoint.source));
   });
@@ -232,8 +243,9 @@ void WireguardInterface::arm_timer() noexcept {
 // The data path.
 
 void WireguardInterface::on_packets(Batch& batch) noexcept {
+  // A packet comes from a device that is up: the news of that is on its way.
   if (!port_)
-    follow_device();  // a packet comes from a device that is up: news of that is on its way
+    if (const auto link = device_watch_.look()) follow_device(*link);
   engine_.receive_packets(batch, read_clocks());
   arm_timer();
 }

@@ -10,7 +10,8 @@
 ///
 /// Everything happens in the loop's thread, to completion. The device decides: the sockets are open
 /// while it is up, and its MTU is the engine's. Setting its addresses and routes is somebody else's
-/// work: wg-quick's, or that of the network file.
+/// work: wg-quick's, or that of the network file. The sockets stay in the namespace in which the
+/// interface was made, wherever the device is moved: a namespace that has nothing but the tunnel.
 #pragma once
 
 #include <functional>
@@ -24,8 +25,8 @@
 
 #include "io/message_batch.h"
 #include "io/udp_port.h"
-#include "linux/netlink_events.h"
 #include "offload/coalesce.h"
+#include "tunnel/device_watch.h"
 #include "tunnel/endpoint_names.h"
 #include "wireguard/engine.h"
 
@@ -41,7 +42,7 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
     std::function<void(int error)> on_device_gone = [](int) {};
   };
 
-  /// `tun` is one with the offloads of its kernel, of the calling thread's namespace.
+  /// The sockets are of the calling thread's namespace.
   [[nodiscard]] static Result<std::unique_ptr<WireguardInterface>> create(Loop& loop, Tun tun,
                                                                           Options options);
   WireguardInterface(const WireguardInterface&) = delete;
@@ -68,7 +69,8 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
   [[nodiscard]] Result<> set_port(std::uint16_t port);
   [[nodiscard]] Result<> open_sockets(std::uint16_t port);
   void close_sockets() noexcept;
-  void follow_device();
+  [[nodiscard]] Result<> watch_routes();
+  void follow_device(const netlink::Link& link);
   void review_sources();
   void on_socket(int fd) noexcept;
   void arm_timer() noexcept;
@@ -95,6 +97,7 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
   Counters to_device_;
 
   std::optional<UdpPort> port_;
+  bool device_up_ = false;
   std::uint16_t wanted_port_ = 0;  ///< 0: any
   std::uint32_t mark_ = 0;
   std::vector<std::unique_ptr<Loop::Watch>> socket_watches_;
@@ -103,8 +106,11 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
   UdpWriter writer_;
   SendBatch::Outcome sent_;
 
-  std::optional<netlink::Events> events_;
-  std::unique_ptr<Loop::Watch> events_watch_;
+  DeviceWatch device_watch_;
+  Fd home_;  ///< the namespace of the sockets
+  std::optional<netlink::Socket> netlink_;
+  std::optional<netlink::Events> route_events_;
+  std::unique_ptr<Loop::Watch> route_watch_;
   Timer sources_;  ///< are to be reviewed
   Timer protocol_;
 };
