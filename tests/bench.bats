@@ -122,6 +122,49 @@ all_dead() {
   [ "$(ls -R /sys/fs/bpf)" = "$pins" ]
 }
 
+@test "measures WireGuard: rates, round trips under load, handshakes, many peers, a flood" {
+  local tool
+  for tool in wg wireguard-go ip; do
+    command -v "$tool" >/dev/null || skip "$tool is not installed: scripts/setup run"
+  done
+  run "$WARREN" bench wireguard "${short[@]}" \
+    --only direct,wireguard-go,wireguard-go+4flows,wireguard-go+ipv6,wireguard-go+loss1,wireguard-go+100peers,wireguard-go+idleflood,wireguard-go+flood,kernel
+  [ "$status" -eq 0 ]
+  jq -e 'all(.results[]; .failed == null)' out/results.json
+  jq -e '[.results[] | select(.row != "kernel") | .skipped] | all(. == null)' out/results.json
+  jq -e 'all(.results[] | select(.row == "kernel"); .gbps.median > 0 or (.skipped | contains("wireguard")))' out/results.json
+  jq -e '.results[] | select(.row == "wireguard-go" and .workload == "ping") | .gbps.median == null and .round_trip_us.median.median > 0' out/results.json
+  jq -e '.results[] | select(.row == "wireguard-go" and .workload == "ping-loaded")
+         | .gbps.median > 0 and .round_trip_us.p99.median > 0 and .raw[0].answered > 0' out/results.json
+  jq -e '.results[] | select(.row == "wireguard-go" and .workload == "handshakes")
+         | .handshakes_per_s.median > 0 and .handshakes_per_core_s.median > 0 and .raw[0].answered > 0' out/results.json
+  jq -e 'all(.results[] | select(.workload == "tcp"  and .skipped == null); .gbps.median > 0 and .cpu_per_gbps.median > 0)' out/results.json
+  # Each variant is compared with what it is a variant of, and the flood with a flood.
+  jq -e 'all(.results[] | select(.row == "wireguard-go+100peers"); .peers == 100 and .relative_to == "wireguard-go"
+         and .ratio > 0 and (.rss_kib_per_peer | type) == "number")' out/results.json
+  jq -e 'all(.results[] | select(.row == "wireguard-go+flood"); .relative_to == "wireguard-go+idleflood" and .ratio > 0)' out/results.json
+  # The server knows them, and keys stay in files.
+  jq -e '.results[] | select(.row == "wireguard-go+100peers") | .commands | any(test("peers=100")) and any(test("setconf wg0 /run/wg0.conf"))' out/results.json
+}
+
+@test "floods no faster than it is asked to, and says what it needs" {
+  run "$WARREN" bench-flood --to 127.0.0.1:9
+  [ "$status" -eq 2 ]
+  run "$WARREN" bench-flood --to 127.0.0.1:9 --public-key short
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"--public-key is no key"* ]]
+  # 3,000 datagrams at 5,000 a second take more than half a second.
+  run unshare --net --pid --fork --kill-child bash -c "
+    ip link set lo up
+    '$WARREN' bench-flood --idle 127.0.0.1:9 &
+    '$WARREN' bench-flood --to 127.0.0.1:9 --public-key AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= --rate 5000 &
+    start=\$(date +%s%N)
+    until [ \"\$(awk '\$1 == \"lo:\" { print \$3 }' /proc/net/dev)\" -ge 3000 ]; do :; done
+    echo \$(( (\$(date +%s%N) - start) / 1000000 ))"
+  [ "$status" -eq 0 ]
+  [ "$output" -ge 500 ]
+}
+
 @test "shows a view of its own, and skips rows whose tools are not installed" {
   run "$WARREN" bench icmp "${short[@]}" --view seed-000 --peer wireguard-go=/no/such/program
   [ "$status" -eq 0 ]

@@ -166,9 +166,10 @@ Result<std::string> profile(const ScenarioResult& result, const Row& row, const 
   Result<std::unique_ptr<Process>> perf = fail("perf was not started");
   std::vector<std::string> commands;
   const auto& workload = first_workload(result.scenario, row);
-  auto run = measure(**bed, workload_of(workload, row), workload.iperf3.directions.front(),
-                     {result.timing.duration_s + 1, 0}, commands,
-                     [&] { perf = Process::start({words, {}}, nullptr); });
+  auto run =
+      measure(**bed, workload_of(workload, row), workload_beside(result.scenario, workload, row),
+              workload.iperf3.directions.front(), {result.timing.duration_s + 1, 0}, commands,
+              [&] { perf = Process::start({words, {}}, nullptr); });
   if (!run) return tl::unexpected(run.error());
   if (!perf) return tl::unexpected(perf.error());
   if (auto ended = await_end(**perf); !ended) return tl::unexpected(ended.error());

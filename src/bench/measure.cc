@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "bench/wait.h"
+#include "config/units.h"
 
 namespace warren::bench {
 
@@ -104,35 +105,59 @@ Result<std::unique_ptr<Process>> start_server(Testbed& bed, const Workload& work
   return server;
 }
 
-Result<Measurement> measure_iperf3(Testbed& bed, const Workload& workload, Direction direction,
-                                   const Iperf3Timing& timing, std::vector<std::string>& commands,
-                                   const std::function<void()>& while_running) {
+// What a run is, beside its workload.
+struct Run {
+  Testbed& bed;
+  const Iperf3Timing& timing;
+  std::vector<std::string>& commands;
+  const std::function<void()>& while_running;
+};
+
+// Waits for a moment, or does something useful for so long.
+using Pause = std::function<Result<>(Milliseconds)>;
+
+// While the client runs: samples, and after the warm-up `pause`.
+Result<> watch_client(Run& run, Process& client, Clock::time_point begin, Monitor& monitor,
+                      const Pause& pause) {
+  const auto from = begin + std::chrono::seconds(run.timing.warmup_s);
+  const auto limit = from + std::chrono::seconds(run.timing.duration_s) + patience;
+  while (client.running()) {
+    monitor.sample();
+    if (auto alive = check_alive(run.bed); !alive) return alive;
+    if (Clock::now() > limit)
+      return fail(
+          fmt::format("iperf3 hangs: it should have ended {} s ago", patience.count() / 1000));
+    if (pause && Clock::now() >= from) {
+      if (auto done = pause(Milliseconds(sample_every_ms)); !done) return done;
+      continue;
+    }
+    pollfd ended{client.pidfd(), POLLIN, 0};
+    ::poll(&ended, 1, sample_every_ms);
+  }
+  return {};
+}
+
+Result<Measurement> measure_iperf3(Run run, const Workload& workload, Direction direction,
+                                   const Pause& pause = {}) {
+  auto& bed = run.bed;
   for (const auto& name : {workload.client, workload.server}) {
     if (workload.iperf3.udp) break;
     auto preferred = prefer_congestion_control(bed.host(name), workload.iperf3.congestion);
     if (!preferred) return tl::unexpected(preferred.error());
   }
-  auto server = start_server(bed, workload, commands);
+  auto server = start_server(bed, workload, run.commands);
   if (!server) return tl::unexpected(server.error());
-  const auto words = iperf3_client(workload.iperf3, workload.address, direction, timing);
-  commands.push_back(fmt::format("{}# {}", workload.client, join_words(words)));
+  const auto words = iperf3_client(workload.iperf3, workload.address, direction, run.timing);
+  run.commands.push_back(fmt::format("{}# {}", workload.client, join_words(words)));
   auto client = Process::start({words, {}}, &bed.host(workload.client));
   if (!client) return tl::unexpected(client.error());
   const auto begin = await_traffic(bed, workload, **client);
   if (!begin) return tl::unexpected(begin.error());
-  if (while_running) while_running();
+  if (run.while_running) run.while_running();
 
   Monitor monitor(bed.forwarders());
-  const auto limit = *begin + std::chrono::seconds(timing.warmup_s + timing.duration_s) + patience;
-  while ((*client)->running()) {
-    monitor.sample();
-    if (auto alive = check_alive(bed); !alive) return tl::unexpected(alive.error());
-    if (Clock::now() > limit)
-      return fail(
-          fmt::format("iperf3 hangs: it should have ended {} s ago", patience.count() / 1000));
-    pollfd ended{(*client)->pidfd(), POLLIN, 0};
-    ::poll(&ended, 1, sample_every_ms);
-  }
+  if (auto watched = watch_client(run, **client, *begin, monitor, pause); !watched)
+    return tl::unexpected(watched.error());
   Measurement measurement;
   measurement.raw = (*client)->output();
   auto traffic = parse_iperf3(measurement.raw);
@@ -141,48 +166,100 @@ Result<Measurement> measure_iperf3(Testbed& bed, const Workload& workload, Direc
     return fail(measurement.raw.empty() ? (*client)->obituary() : traffic.error().message);
   }
   measurement.traffic = std::move(*traffic);
-  const auto from = *begin + std::chrono::seconds(timing.warmup_s);
-  measurement.usage = monitor.usage(from, from + std::chrono::seconds(timing.duration_s));
+  const auto from = *begin + std::chrono::seconds(run.timing.warmup_s);
+  measurement.usage = monitor.usage(from, from + std::chrono::seconds(run.timing.duration_s));
   return measurement;
 }
 
-Result<Measurement> measure_round_trip(Testbed& bed, const Workload& workload,
-                                       const Iperf3Timing& timing,
-                                       std::vector<std::string>& commands,
-                                       const std::function<void()>& while_running) {
-  auto probe = RoundTrip::open(bed.host(workload.client), bed.host(workload.server),
-                               workload.address, *workload.iperf3.length);
-  if (!probe) return tl::unexpected(probe.error());
-  commands.push_back(
-      fmt::format("{}# UDP datagrams of {} bytes to {} port {} and back, one at a time",
-                  workload.client, *workload.iperf3.length, workload.address, Iperf3::port));
-  if (while_running) while_running();
-  Monitor monitor(bed.forwarders());
+// Lets `probe`, which sends by itself, run for the measured time.
+template <class Probe>
+Result<Measurement> measure_probe(Run run, Probe& probe) {
+  if (run.while_running) run.while_running();
+  Monitor monitor(run.bed.forwarders());
   const auto begin = Clock::now();
-  const auto end = begin + std::chrono::seconds(timing.duration_s);
+  const auto end = begin + std::chrono::seconds(run.timing.duration_s);
   for (monitor.sample(); Clock::now() < end; monitor.sample()) {
-    if (auto alive = check_alive(bed); !alive) return tl::unexpected(alive.error());
-    if (auto ran = probe->run(Milliseconds(sample_every_ms)); !ran)
+    if (auto alive = check_alive(run.bed); !alive) return tl::unexpected(alive.error());
+    if (auto ran = probe.run(Milliseconds(sample_every_ms)); !ran)
       return tl::unexpected(ran.error());
   }
   Measurement measurement;
-  measurement.round_trip = probe->result();
   measurement.usage = monitor.usage(begin, Clock::now());
-  measurement.raw = probe->to_json();
-  if (measurement.round_trip->answered == 0) return fail("no datagram came back");
+  return measurement;
+}
+
+Result<Measurement> with_round_trip(Result<Measurement> measurement, const RoundTripResult& result,
+                                    std::string raw) {
+  if (!measurement) return measurement;
+  if (result.answered == 0) return fail("nothing came back");
+  measurement->round_trip = result;
+  measurement->raw = std::move(raw);
+  return measurement;
+}
+
+Result<Measurement> measure_round_trip(Run run, const Workload& workload) {
+  auto probe = RoundTrip::open(run.bed.host(workload.client), run.bed.host(workload.server),
+                               workload.address, *workload.iperf3.length);
+  if (!probe) return tl::unexpected(probe.error());
+  run.commands.push_back(
+      fmt::format("{}# UDP datagrams of {} bytes to {} port {} and back, one at a time",
+                  workload.client, *workload.iperf3.length, workload.address, Iperf3::port));
+  auto measurement = measure_probe(run, *probe);
+  return with_round_trip(std::move(measurement), probe->result(), probe->to_json());
+}
+
+Result<Measurement> measure_ping(Run run, const Workload& workload,
+                                 const std::optional<Workload>& beside) {
+  auto probe = Ping::open(run.bed.host(workload.client), workload.address, *workload.iperf3.length,
+                          workload.ping);
+  if (!probe) return tl::unexpected(probe.error());
+  run.commands.push_back(fmt::format("{}# echo requests of {} bytes to {}, one every {}",
+                                     workload.client, *workload.iperf3.length, workload.address,
+                                     config::format_duration(workload.ping.interval)));
+  auto measurement = beside ? measure_iperf3(run, *beside, Direction::forward,
+                                             [&](Milliseconds time) { return probe->run(time); })
+                            : measure_probe(run, *probe);
+  if (auto rest = probe->finish(); !rest) return tl::unexpected(rest.error());
+  return with_round_trip(std::move(measurement), probe->result(), probe->to_json());
+}
+
+Result<Measurement> measure_handshakes(Run run, const Workload& workload) {
+  const auto& load = workload.handshakes;
+  auto probe = Handshakes::open(run.bed.host(workload.client), run.bed.host(workload.server), load);
+  if (!probe) return tl::unexpected(probe.error());
+  run.commands.push_back(fmt::format("{}# handshakes with {} by {} initiators from {}",
+                                     workload.client, load.endpoint.to_string(), load.initiators,
+                                     load.sources.to_string()));
+  auto measurement = measure_probe(run, *probe);
+  if (!measurement) return measurement;
+  auto result = probe->result();
+  if (const auto& cpu = measurement->usage.cpu_avg; cpu && *cpu > 0)
+    result.per_core_s = result.per_s / (*cpu / 100);
+  measurement->raw = to_json(result);
+  measurement->handshakes = result;
   return measurement;
 }
 
 }  // namespace
 
-Result<Measurement> measure(Testbed& bed, const Workload& workload, Direction direction,
+Result<Measurement> measure(Testbed& bed, const Workload& workload,
+                            const std::optional<Workload>& beside, Direction direction,
                             const Iperf3Timing& timing, std::vector<std::string>& commands,
                             const std::function<void()>& while_running) {
   if (workload.iperf3.udp)
     if (auto quiet = await_quiet(bed, workload); !quiet) return tl::unexpected(quiet.error());
-  if (workload.tool == Workload::Tool::round_trip)
-    return measure_round_trip(bed, workload, timing, commands, while_running);
-  return measure_iperf3(bed, workload, direction, timing, commands, while_running);
+  const Run run{bed, timing, commands, while_running};
+  switch (workload.tool) {
+    case Workload::Tool::iperf3:
+      return measure_iperf3(run, workload, direction);
+    case Workload::Tool::round_trip:
+      return measure_round_trip(run, workload);
+    case Workload::Tool::ping:
+      return measure_ping(run, workload, beside);
+    case Workload::Tool::handshakes:
+      return measure_handshakes(run, workload);
+  }
+  return fail("no such tool");
 }
 
 }  // namespace warren::bench

@@ -17,15 +17,17 @@ namespace warren::bench {
 
 /// One run of one workload in one direction.
 struct Measurement {
-  Iperf3Result traffic;  ///< of iperf3
-  std::optional<RoundTripResult> round_trip;
+  std::optional<Iperf3Result> traffic;        ///< of iperf3
+  std::optional<RoundTripResult> round_trip;  ///< of round-trip and ping
+  std::optional<HandshakeResult> handshakes;
   Usage usage;
-  std::string raw;  ///< JSON: iperf3's own, or RoundTrip's
+  std::string raw;  ///< JSON: the tool's own
 };
 
-/// Runs one workload once on a test bed that is up. `while_running` is called once, when the
-/// traffic flows.
+/// Runs one workload once on a test bed that is up. `beside` is the workload that runs at the same
+/// time where `workload` names one. `while_running` is called once, when the traffic flows.
 [[nodiscard]] Result<Measurement> measure(Testbed& bed, const Workload& workload,
+                                          const std::optional<Workload>& beside,
                                           Direction direction, const Iperf3Timing& timing,
                                           std::vector<std::string>& commands,
                                           const std::function<void()>& while_running = {});

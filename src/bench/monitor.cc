@@ -77,13 +77,14 @@ std::optional<SystemTicks> parse_system_stat(std::string_view text) {
 }
 
 void Monitor::sample() {
-  Sample sample{Clock::now(), {}, {}};
+  Sample sample{Clock::now(), {}, {}, 0};
   auto pids = programs_;
   add_descendants(pids);
   for (const pid_t pid : pids) {
     if (const auto usage = parse_process_stat(read_proc_file(fmt::format("/proc/{}/stat", pid)))) {
       sample.programs.ticks += usage->ticks;
       sample.programs.rss_pages += usage->rss_pages;
+      sample.largest_rss_pages = std::max(sample.largest_rss_pages, usage->rss_pages);
     }
   }
   if (const auto ticks = parse_system_stat(read_proc_file("/proc/stat"))) sample.system = *ticks;
@@ -103,9 +104,11 @@ Usage Monitor::usage(Clock::time_point from, Clock::time_point to) const {
       percent(end.system.busy - begin.system.busy, end.system.total - begin.system.total);
   usage.system_softirq =
       percent(end.system.softirq - begin.system.softirq, end.system.total - begin.system.total);
+  const auto hertz = static_cast<double>(::sysconf(_SC_CLK_TCK));
+  const double elapsed = std::chrono::duration<double>(end.at - begin.at).count();
+  usage.system_cores = static_cast<double>(end.system.busy - begin.system.busy) / hertz / elapsed;
   if (programs_.empty()) return usage;
 
-  const auto hertz = static_cast<double>(::sysconf(_SC_CLK_TCK));
   const auto mib = static_cast<double>(::sysconf(_SC_PAGESIZE)) / (1024.0 * 1024.0);
   const auto cpu = [&](const Sample& a, const Sample& b) {
     // A descendant that ended takes its ticks along.
@@ -117,16 +120,19 @@ Usage Monitor::usage(Clock::time_point from, Clock::time_point to) const {
   usage.cpu_max = usage.cpu_avg;
   double rss_sum = 0;
   std::uint64_t rss_max = 0;
+  std::uint64_t rss_largest = 0;
   std::size_t earlier = 0;
   for (std::size_t i = 0; i < window.size(); ++i) {
     rss_sum += static_cast<double>(window[i].programs.rss_pages);
     rss_max = std::max(rss_max, window[i].programs.rss_pages);
+    rss_largest = std::max(rss_largest, window[i].largest_rss_pages);
     while (earlier + 1 < i && window[i].at - window[earlier + 1].at >= max_window) ++earlier;
     if (window[i].at - window[earlier].at >= max_window)
       usage.cpu_max = std::max(*usage.cpu_max, cpu(window[earlier], window[i]));
   }
   usage.rss_avg_mib = rss_sum / static_cast<double>(window.size()) * mib;
   usage.rss_max_mib = static_cast<double>(rss_max) * mib;
+  usage.rss_largest_mib = static_cast<double>(rss_largest) * mib;
   return usage;
 }
 

@@ -19,7 +19,9 @@ struct Usage {
   std::optional<double> cpu_max;  ///< over any half second
   std::optional<double> rss_avg_mib;
   std::optional<double> rss_max_mib;
+  std::optional<double> rss_largest_mib;  ///< the most that a single one of them had
   double system_cpu = 0;      ///< of everything on the machine, in percent of all its cores
+  double system_cores = 0;    ///< the same as a number of cores
   double system_softirq = 0;  ///< the part of it that is softirq, where the kernel receives packets
 };
 
@@ -57,6 +59,7 @@ class Monitor {
     Clock::time_point at;
     ProcessUsage programs;
     SystemTicks system;
+    std::uint64_t largest_rss_pages = 0;  // of one program
   };
 
   std::vector<pid_t> programs_;

@@ -15,20 +15,9 @@ void replace_all(std::string& text, const std::string& from, const std::string& 
     text.replace(at, from.size(), to);
 }
 
-std::string mark(const std::string& name) { return "{" + name + "}"; }
-
-std::string with_variables(std::string text, const Row& row) {
-  for (const auto& [name, value] : row.variables) replace_all(text, mark(name), value);
-  return text;
-}
-
-std::optional<std::string> absence(const std::string& command) {
-  const auto words = split_words(command);
-  if (!words || !find_program(words->front()).empty()) return std::nullopt;
-  return fmt::format("not installed: no program {}", words->front());
-}
-
 }  // namespace
+
+std::string mark(const std::string& name) { return "{" + name + "}"; }
 
 Places find_places() {
   std::error_code error;
@@ -40,6 +29,12 @@ Places find_places() {
   places.examples = std::filesystem::is_directory(libexec, error) ? libexec : folder / "examples";
   places.scenarios = folder.parent_path() / "share" / "warren" / "scenarios";
   return places;
+}
+
+std::string with_variables(std::string text, const Row& row) {
+  for (const auto& [name, value] : row.variables) replace_all(text, mark(name), value);
+  replace_all(text, mark("peers"), fmt::format("{}", row.peers));
+  return text;
 }
 
 Result<std::vector<std::string>> expand_command(const std::string& command,
@@ -60,23 +55,6 @@ Result<std::vector<std::string>> expand_command(const std::string& command,
 Result<std::vector<std::string>> forwarder_command(const Scenario& scenario, const Row& row,
                                                    const Places& places) {
   return expand_command(row.command + " " + scenario.forwarder->command, scenario, row, places);
-}
-
-std::optional<std::string> missing_program(const Scenario& scenario, const Row& row,
-                                           const Places& places) {
-  if (!row.command.empty()) {
-    const auto words = forwarder_command(scenario, row, places);
-    if (words && find_program(words->front()).empty())
-      return fmt::format("not installed: no program {}", words->front());
-  }
-  for (const auto& name : row.programs) {
-    const auto& program = named(scenario.programs, name);
-    const auto text = with_variables(program.command + " " + program.ready, row);
-    for (const auto& [tool, command] : scenario.tools)
-      if (text.find(mark(tool)) != std::string::npos)
-        if (auto absent = absence(command)) return absent;
-  }
-  return std::nullopt;
 }
 
 }  // namespace warren::bench

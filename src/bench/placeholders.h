@@ -3,6 +3,7 @@
 ///     {warren} {examples}   the warren program, and the folder of the examples
 ///     {TOOL}                a name of the scenario's `tools`: its command line
 ///     {VARIABLE}            of the row, and may contain the others
+///     {peers}               how many peers the row has
 ///     {OUTPUT}              what an earlier program of the row printed
 ///
 /// Braces around anything else stay as they are.
@@ -43,9 +44,10 @@ using Outputs = std::map<std::string, std::string>;
                                                                  const Row& row,
                                                                  const Places& places);
 
-/// Why the row cannot be run on this machine, or nothing: its command or a tool is not installed.
-[[nodiscard]] std::optional<std::string> missing_program(const Scenario& scenario, const Row& row,
-                                                         const Places& places);
+/// The command line with the row's variables in it, and everything else still to be replaced.
+[[nodiscard]] std::string with_variables(std::string command, const Row& row);
+/// "{NAME}".
+[[nodiscard]] std::string mark(const std::string& name);
 
 /// The item of that name, which the scenario's reader has seen to be there.
 template <class Items>

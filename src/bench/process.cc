@@ -17,6 +17,7 @@
 #include <filesystem>
 
 #include "bench/host.h"
+#include "bench/wait.h"
 
 namespace warren::bench {
 
@@ -233,6 +234,16 @@ std::string Process::obituary() {
   auto last_words = tail(errors_.get());
   if (last_words.empty()) last_words = tail(output_.get());
   return last_words.empty() ? text : text + ":\n" + last_words;
+}
+
+Result<std::string> run_to_end(const Command& command, const Host* host) {
+  auto process = Process::start(command, host);
+  if (!process) return tl::unexpected(process.error());
+  const auto ended = wait_until("the end of " + join_words(command.words),
+                                [&]() -> Result<bool> { return !(*process)->running(); });
+  if (!ended) return tl::unexpected(ended.error());
+  if (!(*process)->succeeded()) return fail((*process)->obituary());
+  return (*process)->output();
 }
 
 }  // namespace warren::bench

@@ -70,4 +70,8 @@ class Process {
   int status_ = 0;
 };
 
+/// Runs a program to its end, which must come within ten seconds and with status 0, and returns what
+/// it printed.
+[[nodiscard]] Result<std::string> run_to_end(const Command& command, const Host* host);
+
 }  // namespace warren::bench

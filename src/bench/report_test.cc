@@ -16,9 +16,10 @@ using testing::Not;
 
 Measurement measurement(double gbps, std::int64_t retransmits) {
   Measurement m;
-  m.traffic.gbps = gbps;
-  m.traffic.retransmits = retransmits;
-  m.traffic.congestion = "cubic";
+  m.traffic.emplace();
+  m.traffic->gbps = gbps;
+  m.traffic->retransmits = retransmits;
+  m.traffic->congestion = "cubic";
   m.usage.cpu_avg = 50;
   m.usage.cpu_max = 60 + gbps;
   m.raw = R"({"title": "</script><b>"})";
@@ -142,6 +143,93 @@ TEST(Table, ShowsRoundTrips) {
   EXPECT_THAT(text, HasSubstr("added µs"));
   EXPECT_THAT(text, HasSubstr("7.50"));
   EXPECT_THAT(text, HasSubstr("1.50"));
+}
+
+// Two rows and a variant with many peers, and of each a run of the workload.
+ScenarioResult peers_and(const Workload& workload, const Measurement& few,
+                         const Measurement& many) {
+  ScenarioResult result;
+  result.scenario.workloads.push_back(workload);
+  for (const auto& [name, m] : {std::pair{"wg", few}, {"wg+1001peers", many}}) {
+    Row row;
+    row.name = name;
+    if (row.name != "wg") {
+      row.plain = "wg";
+      row.variant = "1001peers";
+      row.relative_to = "wg";
+      row.peers = 1001;
+    }
+    result.scenario.rows.push_back(row);
+    RowResult measured;
+    measured.row = name;
+    measured.workload = workload.name;
+    measured.runs.push_back(m);
+    result.rows.push_back(measured);
+  }
+  return result;
+}
+
+TEST(Results, TellProcessorTimePerRateAndMemoryPerPeer) {
+  Workload workload;
+  workload.name = "tcp";
+  auto few = measurement(2, 0);
+  few.usage.system_cores = 1.5;
+  few.usage.rss_max_mib = 12;
+  few.usage.rss_largest_mib = 10;
+  auto many = few;
+  many.usage.rss_largest_mib = 11;
+  Session all;
+  all.scenarios.push_back(peers_and(workload, few, many));
+  const auto root = json::parse(to_json(all));
+  EXPECT_EQ(root["results"][0]["cpu_per_gbps"]["median"], 75.0);
+  EXPECT_TRUE(root["results"][0]["rss_kib_per_peer"].is_null());
+  EXPECT_EQ(root["results"][1]["peers"], 1001);
+  EXPECT_NEAR(root["results"][1]["rss_kib_per_peer"].get<double>(), 1.024, 1e-9);
+  const auto text = render_table(all.scenarios[0], summarize_rows(all.scenarios[0], ""), {});
+  EXPECT_THAT(text, HasSubstr("% / Gbit/s"));
+  EXPECT_THAT(text, HasSubstr("KiB/peer"));
+  EXPECT_THAT(text, HasSubstr("one MiB"));
+  EXPECT_THAT(text, HasSubstr("1.02"));
+}
+
+TEST(Results, TellHandshakesPerCore) {
+  Workload workload;
+  workload.name = "handshakes";
+  workload.tool = Workload::Tool::handshakes;
+  Measurement few;
+  few.handshakes = HandshakeResult{6000, 5000, 6000, 0, 0};
+  few.raw = to_json(*few.handshakes);
+  Measurement many = few;
+  many.handshakes->per_s = 3000;
+  Session all;
+  all.scenarios.push_back(peers_and(workload, few, many));
+  const auto root = json::parse(to_json(all));
+  EXPECT_EQ(root["results"][0]["handshakes_per_s"]["median"], 6000.0);
+  EXPECT_EQ(root["results"][0]["handshakes_per_core_s"]["median"], 5000.0);
+  EXPECT_EQ(root["results"][0]["raw"][0]["answered"], 6000);
+  EXPECT_TRUE(root["results"][0]["gbps"]["median"].is_null());
+  EXPECT_NEAR(root["results"][1]["ratio"].get<double>(), 0.5, 1e-9);
+  const auto text = render_table(all.scenarios[0], summarize_rows(all.scenarios[0], ""), {});
+  EXPECT_THAT(text, HasSubstr("per core"));
+  EXPECT_THAT(text, HasSubstr("5000"));
+}
+
+TEST(Table, ShowsTheRateBesideRoundTripsAndWhyRowsAreSkipped) {
+  auto result = round_trips();
+  auto& workload = result.scenario.workloads[0];
+  workload.tool = Workload::Tool::ping;
+  workload.beside = "tcp";
+  for (auto& row : result.rows)
+    for (auto& run : row.runs) run.traffic = measurement(4.25, 0).traffic;
+  RowResult kernel;
+  kernel.row = "kernel";
+  kernel.workload = workload.name;
+  kernel.skipped = "this kernel has no devices of type wireguard";
+  result.rows.push_back(kernel);
+  const auto text = render_table(result, summarize_rows(result, ""), {});
+  EXPECT_THAT(text, HasSubstr("echo requests of 64 bytes, one every 1ms, beside tcp"));
+  EXPECT_THAT(text, HasSubstr("4.25"));
+  EXPECT_THAT(text, HasSubstr("Skipped, this kernel has no devices of type wireguard: kernel\n"));
 }
 
 TEST(View, ShowsLossAgainstItsBase) {

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "config/units.h"
+
 namespace warren::bench {
 
 using json = nlohmann::ordered_json;  // in the documented order
@@ -36,16 +38,38 @@ std::optional<double> max_of(const std::optional<Summary>& summary) {
   return summary ? std::optional(summary->max) : std::nullopt;
 }
 
+std::optional<Summary> of_handshakes(const RowResult& result, double HandshakeResult::* pick) {
+  return summary_of(result, [pick](const auto& m) -> std::optional<double> {
+    if (!m.handshakes || (*m.handshakes).*pick <= 0) return std::nullopt;
+    return (*m.handshakes).*pick;
+  });
+}
+
+std::optional<double> cpu_per_gbps(const Measurement& measurement) {
+  if (!measurement.traffic || measurement.traffic->gbps <= 0) return std::nullopt;
+  return 100 * measurement.usage.system_cores / measurement.traffic->gbps;
+}
+
 RowSummary summarize_row(const RowResult& result) {
   RowSummary row;
   row.result = &result;
   const auto always = [](auto pick) {
     return [pick](const Measurement& m) { return std::optional<double>(pick(m)); };
   };
-  row.gbps = summarize(collect(result, [](const auto& m) {
-    return m.round_trip ? std::nullopt : std::optional(m.traffic.gbps);
-  }));
-  row.packets_per_s = summary_of(result, [](const auto& m) { return m.traffic.packets_per_s; });
+  const auto of_traffic = [&](auto pick) {
+    return summary_of(result, [pick](const auto& m) {
+      return m.traffic ? std::optional<double>((*m.traffic).*pick) : std::nullopt;
+    });
+  };
+  const auto if_told = [&](auto pick) {
+    return summary_of(
+        result, [pick](const auto& m) { return m.traffic ? (*m.traffic).*pick : std::nullopt; });
+  };
+  row.gbps = of_traffic(&Iperf3Result::gbps).value_or(Summary{});
+  row.packets_per_s = if_told(&Iperf3Result::packets_per_s);
+  row.handshakes_per_s = of_handshakes(result, &HandshakeResult::per_s);
+  row.handshakes_per_core_s = of_handshakes(result, &HandshakeResult::per_core_s);
+  row.cpu_per_gbps = summary_of(result, [](const auto& m) { return cpu_per_gbps(m); });
   const auto of_round_trip = [&](auto pick) {
     return summary_of(result, [pick](const auto& m) {
       return m.round_trip ? std::optional((*m.round_trip).*pick) : std::nullopt;
@@ -53,38 +77,44 @@ RowSummary summarize_row(const RowResult& result) {
   };
   row.round_trip_us = of_round_trip(&RoundTripResult::median_us);
   row.round_trip_p99_us = of_round_trip(&RoundTripResult::p99_us);
-  row.retransmits = summary_of(result, [](const auto& m) { return m.traffic.retransmits; });
-  row.lost_percent = summary_of(result, [](const auto& m) { return m.traffic.lost_percent; });
-  row.jitter_ms = summary_of(result, [](const auto& m) { return m.traffic.jitter_ms; });
+  row.retransmits = if_told(&Iperf3Result::retransmits);
+  row.lost_percent = if_told(&Iperf3Result::lost_percent);
+  row.jitter_ms = if_told(&Iperf3Result::jitter_ms);
   row.cpu_avg = median_of(summary_of(result, [](const auto& m) { return m.usage.cpu_avg; }));
   row.cpu_max = max_of(summary_of(result, [](const auto& m) { return m.usage.cpu_max; }));
   row.rss_avg_mib =
       median_of(summary_of(result, [](const auto& m) { return m.usage.rss_avg_mib; }));
   row.rss_max_mib = max_of(summary_of(result, [](const auto& m) { return m.usage.rss_max_mib; }));
+  row.rss_largest_mib =
+      max_of(summary_of(result, [](const auto& m) { return m.usage.rss_largest_mib; }));
   row.system_cpu =
       summarize(collect(result, always([](const auto& m) { return m.usage.system_cpu; }))).median;
   row.system_softirq =
       summarize(collect(result, always([](const auto& m) { return m.usage.system_softirq; })))
           .median;
-  if (!result.runs.empty()) row.congestion = result.runs.back().traffic.congestion;
+  if (!result.runs.empty() && result.runs.back().traffic)
+    row.congestion = result.runs.back().traffic->congestion;
   return row;
 }
 
-const std::vector<double>& compared_runs(const RowSummary& row) {
-  return row.round_trip_us ? row.round_trip_us->runs : row.gbps.runs;
+// The row of that name, with the same workload and direction.
+const RowSummary* find(const std::vector<RowSummary>& rows, const RowSummary& row,
+                       const std::string& name) {
+  const auto found = std::find_if(rows.begin(), rows.end(), [&](const RowSummary& other) {
+    return other.result->row == name && other.result->workload == row.result->workload &&
+           other.result->direction == row.result->direction;
+  });
+  return found == rows.end() ? nullptr : &*found;
 }
 
 // The median over the rounds of what `compare` makes of both rows' runs in that round.
 template <class Compare>
 std::optional<double> compare_runs(const std::vector<RowSummary>& rows, const RowSummary& row,
                                    const std::string& to, Compare compare) {
-  const auto base = std::find_if(rows.begin(), rows.end(), [&](const RowSummary& other) {
-    return other.result->row == to && other.result->workload == row.result->workload &&
-           other.result->direction == row.result->direction;
-  });
-  if (base == rows.end()) return std::nullopt;
-  const auto& ours = compared_runs(row);
-  const auto& theirs = compared_runs(*base);
+  const auto* base = find(rows, row, to);
+  if (base == nullptr) return std::nullopt;
+  const auto& ours = row.main().runs;
+  const auto& theirs = base->main().runs;
   std::vector<double> results;
   for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i)
     if (theirs[i] > 0) results.push_back(compare(ours[i], theirs[i]));
@@ -95,6 +125,32 @@ std::optional<double> compare_runs(const std::vector<RowSummary>& rows, const Ro
 std::optional<double> ratio(const std::vector<RowSummary>& rows, const RowSummary& row,
                             const std::string& to) {
   return compare_runs(rows, row, to, [](double a, double b) { return a / b; });
+}
+
+// Where the workload does not run on loopback, a variant of loopback may run it.
+std::optional<double> ratio_to_loopback(const std::vector<RowSummary>& rows,
+                                        const RowSummary& row) {
+  const std::string loopback = "loopback";
+  if (const auto plain = ratio(rows, row, loopback)) return plain;
+  for (const auto& other : rows)
+    if (other.result->row.starts_with(loopback + "+"))
+      if (const auto found = ratio(rows, row, other.result->row)) return found;
+  return std::nullopt;
+}
+
+std::optional<double> kib_per_peer(const std::vector<RowSummary>& rows, const RowSummary& row,
+                                   const std::string& plain) {
+  const auto* few = find(rows, row, plain);
+  if (few == nullptr || few->peers >= row.peers || !few->rss_largest_mib || !row.rss_largest_mib)
+    return std::nullopt;
+  return (*row.rss_largest_mib - *few->rss_largest_mib) * 1024 / (row.peers - few->peers);
+}
+
+// What the row is compared with.
+std::string base_of(const Scenario& scenario, const Row* row, const std::string& relative_to) {
+  if (relative_to.empty() && row != nullptr && !row->relative_to.empty()) return row->relative_to;
+  const auto& asked = relative_to.empty() ? scenario.relative_to : relative_to;
+  return row != nullptr ? scenario.counterpart(*row, asked) : asked;
 }
 
 json to_json(const std::optional<double>& value) { return value ? json(*value) : json(nullptr); }
@@ -150,12 +206,20 @@ json to_json(const RowSummary& row) {
           {"jitter_ms", to_json(row.jitter_ms)},
           {"round_trip_us", round_trip_json(row)},
           {"added_us", to_json(row.added_us)},
+          {"handshakes_per_s", to_json(row.handshakes_per_s)},
+          {"handshakes_per_core_s", to_json(row.handshakes_per_core_s)},
           {"congestion", row.congestion.empty() ? json(nullptr) : json(row.congestion)},
           {"cpu_percent", {{"avg", to_json(row.cpu_avg)}, {"max", to_json(row.cpu_max)}}},
           {"system_cpu_percent", row.result->runs.empty() ? json(nullptr) : json(row.system_cpu)},
           {"system_softirq_percent",
            row.result->runs.empty() ? json(nullptr) : json(row.system_softirq)},
-          {"rss_mib", {{"avg", to_json(row.rss_avg_mib)}, {"max", to_json(row.rss_max_mib)}}},
+          {"cpu_per_gbps", to_json(row.cpu_per_gbps)},
+          {"rss_mib",
+           {{"avg", to_json(row.rss_avg_mib)},
+            {"max", to_json(row.rss_max_mib)},
+            {"largest", to_json(row.rss_largest_mib)}}},
+          {"peers", row.peers},
+          {"rss_kib_per_peer", to_json(row.rss_kib_per_peer)},
           {"ratio_to_loopback", to_json(row.ratio_to_loopback)},
           {"relative_to", row.relative_to.empty() ? json(nullptr) : json(row.relative_to)},
           {"ratio", to_json(row.ratio)},
@@ -184,14 +248,15 @@ std::vector<RowSummary> summarize_rows(const ScenarioResult& result,
                                        const std::string& relative_to) {
   std::vector<RowSummary> rows;
   for (const auto& row : result.rows) rows.push_back(summarize_row(row));
+  for (auto& row : rows)
+    if (const auto* own = result.scenario.find_row(row.result->row)) row.peers = own->peers;
   for (auto& row : rows) {
+    const auto* own = result.scenario.find_row(row.result->row);
     row.scenario = result.scenario.name;
-    row.relative_to = relative_to;
-    if (const auto* own = result.scenario.find_row(row.result->row); relative_to.empty())
-      row.relative_to = own != nullptr && !own->relative_to.empty() ? own->relative_to
-                                                                    : result.scenario.relative_to;
-    row.ratio_to_loopback = ratio(rows, row, "loopback");
+    row.relative_to = base_of(result.scenario, own, relative_to);
+    row.ratio_to_loopback = ratio_to_loopback(rows, row);
     row.ratio = ratio(rows, row, row.relative_to);
+    if (own != nullptr) row.rss_kib_per_peer = kib_per_peer(rows, row, own->plain);
     if (row.round_trip_us)
       row.added_us =
           compare_runs(rows, row, row.relative_to, [](double a, double b) { return a - b; });
@@ -203,6 +268,13 @@ std::string describe(const Workload& workload) {
   const auto& iperf3 = workload.iperf3;
   if (workload.tool == Workload::Tool::round_trip)
     return fmt::format("round trips of UDP datagrams of {} bytes, one at a time", *iperf3.length);
+  if (workload.tool == Workload::Tool::ping)
+    return fmt::format("echo requests of {} bytes, one every {}{}", *iperf3.length,
+                       config::format_duration(workload.ping.interval),
+                       workload.beside.empty() ? ", nothing else" : ", beside " + workload.beside);
+  if (workload.tool == Workload::Tool::handshakes)
+    return fmt::format("WireGuard handshakes with the server, by {} initiators",
+                       workload.handshakes.initiators);
   std::string text = fmt::format("iperf3 {}", iperf3.udp ? "UDP" : "TCP " + iperf3.congestion);
   if (iperf3.udp && iperf3.length) text += fmt::format(", datagrams of {} bytes", *iperf3.length);
   if (iperf3.udp && iperf3.rate == "0") text += ", unpaced";

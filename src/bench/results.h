@@ -6,14 +6,17 @@
 ///      "scenarios": [{"name": "tun", "duration_s": 5, "warmup_s": 1, "repeat": 5,
 ///                     "interrupted": false, "workloads": {"tcp": "iperf3 TCP cubic, …"}, …}],
 ///      "results": [{"scenario": "tun", "row": "pass-through", "workload": "tcp", "direction": "forward",
-///                   "gbps": {"median": …, "min": …, "max": …, "runs": […]},    payload received; null if never measured
+///                   "gbps": {"median": …, "min": …, "max": …, "runs": […]},    payload received; of ping that beside it; null if never measured
 ///                   "retransmits": {"median": …, …},                           TCP; null for UDP
 ///                   "packets_per_s": {…}, "lost_percent": {…}, "jitter_ms": {…},   UDP; null for TCP
-///                   "round_trip_us": {"median": {…}, "p99": {…}}, "added_us": …,   round-trip; null for iperf3
+///                   "round_trip_us": {"median": {…}, "p99": {…}}, "added_us": …,   round-trip and ping; null for others
+///                   "handshakes_per_s": {…}, "handshakes_per_core_s": {…},         handshakes: in all, per second of the programs' CPU
 ///                   "congestion": "cubic",                                     what the sender used
 ///                   "cpu_percent": {"avg": …, "max": …},                       the row's programs, of one core
 ///                   "system_cpu_percent": …, "system_softirq_percent": …,      the machine, of all cores
-///                   "rss_mib": {"avg": …, "max": …},                           the row's programs
+///                   "cpu_per_gbps": {…},                                       the machine: percent of one core for each Gbit/s
+///                   "rss_mib": {"avg": …, "max": …, "largest": …},             the row's programs together; the largest of them
+///                   "peers": 1, "rss_kib_per_peer": …,                         of the largest, against the row without so many peers
 ///                   "ratio_to_loopback": …, "relative_to": "sync", "ratio": …,
 ///                   "skipped": null, "failed": null,                           or why
 ///                   "commands": […], "raw": […]}]}                             raw: the tool's own JSON, in full
@@ -34,10 +37,12 @@ struct RowSummary {
   const RowResult* result = nullptr;
   std::string scenario;
   std::string relative_to;  ///< a row, or ""
-  Summary gbps;             ///< without runs if the workload is round-trip
+  Summary gbps;             ///< without runs where nothing but small packets is sent
   std::optional<Summary> packets_per_s;
   std::optional<Summary> round_trip_us;  ///< of the runs' medians
   std::optional<Summary> round_trip_p99_us;
+  std::optional<Summary> handshakes_per_s;
+  std::optional<Summary> handshakes_per_core_s;
   std::optional<Summary> retransmits;
   std::optional<Summary> lost_percent;
   std::optional<Summary> jitter_ms;
@@ -46,15 +51,24 @@ struct RowSummary {
   std::optional<double> cpu_max;
   std::optional<double> rss_avg_mib;
   std::optional<double> rss_max_mib;
+  std::optional<double> rss_largest_mib;
+  int peers = 1;
+  /// Of the largest program, for each peer more than `Row::plain` has.
+  std::optional<double> rss_kib_per_peer;
+  std::optional<Summary> cpu_per_gbps;
   double system_cpu = 0;
   double system_softirq = 0;
   /// Same workload and direction; the median over the rounds of both rows' ratio in that round. Of
-  /// rates, or of round trips.
+  /// rates, of round trips, or of handshakes per second.
   std::optional<double> ratio_to_loopback;
   std::optional<double> ratio;     ///< likewise, to `relative_to`
   std::optional<double> added_us;  ///< likewise, the difference of the round trips
 
-  [[nodiscard]] bool measured() const { return !gbps.runs.empty() || round_trip_us.has_value(); }
+  /// What the workload is about; without runs if it was never measured.
+  [[nodiscard]] const Summary& main() const {
+    return round_trip_us ? *round_trip_us : handshakes_per_s ? *handshakes_per_s : gbps;
+  }
+  [[nodiscard]] bool measured() const { return !main().runs.empty(); }
 };
 
 /// One summary per row, workload and direction, in order; they point into `result`. `relative_to`

@@ -1,17 +1,14 @@
 #include "bench/round_trip.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
-#include <warren/address.h>
-
 #include "bench/iperf3.h"
+#include "bench/socket_address.h"
 #include "bench/wait.h"
 #include "linux/netns.h"
 
@@ -22,40 +19,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto lost_after = std::chrono::milliseconds(100);
 
-struct SocketAddress {
-  sockaddr_storage storage{};
-  socklen_t size = sizeof storage;
-
-  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
-};
-
-// iperf3's port, which is what a scenario lets through to the server.
-Result<SocketAddress> socket_address(const std::string& text) {
-  const auto address = IpAddress::parse(text);
-  if (!address) return tl::unexpected(address.error());
-  SocketAddress result;
-  if (address->ipv6) {
-    auto& in = reinterpret_cast<sockaddr_in6&>(result.storage);
-    in.sin6_family = AF_INET6;
-    in.sin6_port = htons(Iperf3::port);
-    std::memcpy(&in.sin6_addr, address->bytes.data(), sizeof in.sin6_addr);
-    result.size = sizeof in;
-  } else {
-    auto& in = reinterpret_cast<sockaddr_in&>(result.storage);
-    in.sin_family = AF_INET;
-    in.sin_port = htons(Iperf3::port);
-    std::memcpy(&in.sin_addr, address->bytes.data(), sizeof in.sin_addr);
-    result.size = sizeof in;
-  }
-  return result;
-}
-
 using Attach = int (*)(int, const sockaddr*, socklen_t);
 
 Result<Fd> open_socket(const Host& host, SocketAddress address, Attach attach, const char* action) {
   auto scope = NetnsScope::enter(host.netns());
   if (!scope) return tl::unexpected(scope.error());
-  Fd socket(::socket(address.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  Fd socket(::socket(address.family(), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket || attach(socket.get(), address.get(), address.size) != 0)
     return fail_errno(
         fmt::format("host {}: {} a UDP socket, port {}", host.name(), action, Iperf3::port));
@@ -69,7 +38,8 @@ bool nothing_yet() { return errno == EAGAIN || errno == EINTR || errno == ECONNR
 
 Result<RoundTrip> RoundTrip::open(const Host& client, const Host& server,
                                   const std::string& address, int length) {
-  const auto target = socket_address(address);
+  // iperf3's port, which is what a scenario lets through to the server.
+  const auto target = SocketAddress::parse(address, Iperf3::port);
   if (!target) return tl::unexpected(target.error());
   RoundTrip probe;
   auto server_socket = open_socket(server, *target, ::bind, "bind");
@@ -133,26 +103,28 @@ Result<> RoundTrip::run(std::chrono::nanoseconds duration) {
   return {};
 }
 
-RoundTripResult RoundTrip::result() const {
+RoundTripResult summarize_round_trips(std::vector<std::uint32_t> times_ns, std::int64_t lost) {
   RoundTripResult result;
-  result.answered = static_cast<std::int64_t>(times_ns_.size());
-  result.lost = lost_;
-  if (times_ns_.empty()) return result;
-  auto sorted = times_ns_;
-  std::sort(sorted.begin(), sorted.end());
+  result.answered = static_cast<std::int64_t>(times_ns.size());
+  result.lost = lost;
+  if (times_ns.empty()) return result;
+  std::sort(times_ns.begin(), times_ns.end());
   const auto us_at = [&](double share) {
-    const auto index = static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1));
-    return sorted[index] / 1000.0;
+    const auto index = static_cast<std::size_t>(share * static_cast<double>(times_ns.size() - 1));
+    return times_ns[index] / 1000.0;
   };
   result.median_us = us_at(0.5);
   result.p99_us = us_at(0.99);
   return result;
 }
 
-std::string RoundTrip::to_json() const {
-  const auto r = result();
+std::string to_json(const RoundTripResult& result, std::size_t length) {
   return fmt::format(R"({{"length":{},"answered":{},"lost":{},"median_us":{},"p99_us":{}}})",
-                     datagram_.size(), r.answered, r.lost, r.median_us, r.p99_us);
+                     length, result.answered, result.lost, result.median_us, result.p99_us);
 }
+
+RoundTripResult RoundTrip::result() const { return summarize_round_trips(times_ns_, lost_); }
+
+std::string RoundTrip::to_json() const { return bench::to_json(result(), datagram_.size()); }
 
 }  // namespace warren::bench

@@ -33,6 +33,9 @@ struct RoundTripResult {
   std::int64_t answered = 0;
   std::int64_t lost = 0;
 };
+[[nodiscard]] RoundTripResult summarize_round_trips(std::vector<std::uint32_t> times_ns,
+                                                    std::int64_t lost);
+[[nodiscard]] std::string to_json(const RoundTripResult& result, std::size_t length);
 
 class RoundTrip {
  public:

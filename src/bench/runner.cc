@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "bench/missing.h"
 #include "bench/wait.h"
 
 namespace warren::bench {
@@ -17,6 +18,12 @@ const Workload& first_workload(const Scenario& scenario, const Row& row) {
     if (first == nullptr) first = &workload;
   }
   return *first;
+}
+
+std::optional<Workload> workload_beside(const Scenario& scenario, const Workload& workload,
+                                        const Row& row) {
+  if (workload.beside.empty()) return std::nullopt;
+  return workload_of(named(scenario.workloads, workload.beside), row);
 }
 
 Workload workload_of(const Workload& workload, const Row& row) {
@@ -53,7 +60,7 @@ class Session {
   // The results of a row: one per workload and direction.
   void prepare(std::size_t row_index) {
     const auto& row = result_.scenario.rows[row_index];
-    const auto missing = missing_program(result_.scenario, row, places_);
+    const auto missing = missing_part(result_.scenario, row, places_);
     first_.push_back(result_.rows.size());
     for (const auto& workload : result_.scenario.workloads) {
       if (!row.runs(workload)) continue;
@@ -98,7 +105,8 @@ class Session {
       if (result.workload != workload.name) continue;
       std::vector<std::string> commands;
       tell(fmt::format("{}, {} {}", row.name, workload.name, direction_name(result.direction)));
-      auto measured = measure(**bed, workload_of(workload, row), result.direction,
+      auto measured = measure(**bed, workload_of(workload, row),
+                              workload_beside(result_.scenario, workload, row), result.direction,
                               {timing_.duration_s, timing_.warmup_s}, commands);
       if (round == 0) {
         result.commands = (*bed)->commands();

@@ -52,5 +52,8 @@ struct Progress {
 
 /// The workload with what the row has in place of it.
 [[nodiscard]] Workload workload_of(const Workload& workload, const Row& row);
+/// The same of the workload that it wants beside itself.
+[[nodiscard]] std::optional<Workload> workload_beside(const Scenario& scenario,
+                                                      const Workload& workload, const Row& row);
 
 }  // namespace warren::bench

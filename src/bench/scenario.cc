@@ -22,6 +22,12 @@ const Row* Scenario::find_row(std::string_view row) const {
   return found == rows.end() ? nullptr : &*found;
 }
 
+std::string Scenario::counterpart(const Row& row, const std::string& to) const {
+  if (row.variant.empty() || to.empty()) return to;
+  const auto same = to + "+" + row.variant;
+  return find_row(same) != nullptr ? same : to;
+}
+
 const View* Scenario::find_view(std::string_view view) const {
   const auto found =
       std::find_if(views.begin(), views.end(), [&](const View& v) { return v.name == view; });

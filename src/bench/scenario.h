@@ -10,6 +10,8 @@
 ///     [forwarder]      what a row runs that has a `command`, and what --row and --peer run
 ///     [workload.NAME]  the traffic
 ///     [[row]]          a line of the table: which wires, networks and programs it brings up
+///     [variant.NAME]   what rows change in a variant of theirs, ROW+NAME
+///     [quick]          what --quick measures
 ///     [view.NAME]      another table, made of some rows of one workload
 #pragma once
 
@@ -23,7 +25,9 @@
 #include <warren/address.h>
 #include <warren/result.h>
 
+#include "bench/handshakes.h"
 #include "bench/iperf3.h"
+#include "bench/ping.h"
 #include "linux/ethtool.h"
 
 namespace warren::bench {
@@ -66,12 +70,15 @@ struct Program {
   bool ends = false;   ///< it runs to its end, and must end with status 0, before the next starts
   std::string ready;   ///< a command of the same host; it is repeated until it succeeds
   std::string output;  ///< of one that ends: what it printed is {OUTPUT} in later commands
+  bool load = false;   ///< it hinders what is measured, and is no part of it
 };
 
 struct Workload {
   enum class Tool {
     iperf3,
     round_trip,  ///< datagrams of `iperf3.length` bytes there and back, one at a time; round_trip.h
+    ping,        ///< echo requests of `iperf3.length` bytes at a pace; ping.h
+    handshakes,  ///< WireGuard handshakes with the server, as fast as it answers; handshakes.h
   };
   std::string name;
   std::string client;   ///< host
@@ -79,6 +86,9 @@ struct Workload {
   std::string address;  ///< of the server
   Tool tool = Tool::iperf3;
   Iperf3 iperf3;
+  PingPace ping;
+  std::string beside;  ///< of ping: the iperf3 workload that runs at the same time
+  HandshakeLoad handshakes;
 };
 
 struct Row {
@@ -91,12 +101,25 @@ struct Row {
   bool peer = false;  ///< somebody else's program: a row that is skipped where it is not installed
   std::vector<std::string> workloads;            ///< those that it is measured with; empty: all
   std::map<std::string, std::string> variables;  ///< {NAME} in the commands of its programs
-  std::string relative_to;            ///< the row that its ratio refers to; empty: the scenario's
+  std::string relative_to;  ///< the row that its ratio refers to; empty: the scenario's
+  std::string variant;      ///< "ipv6" of "NAME+ipv6", which was made of the row NAME
+  std::string plain;        ///< that row
+  std::string kernel_link;  ///< skipped where the kernel has no devices of this kind: "wireguard"
+  int peers = 1;            ///< {peers} in commands; memory is told for each one more than `plain`
   std::optional<std::string> client;  ///< in place of the workload's
   std::optional<std::string> server;
   std::optional<std::string> address;
 
   [[nodiscard]] bool runs(const Workload& workload) const;
+};
+
+/// What --quick leaves of a scenario. Empty lists leave all.
+struct Quick {
+  std::vector<std::string> rows;
+  std::vector<std::string> workloads;
+  std::optional<int> duration_s;
+  std::optional<int> warmup_s;
+  std::optional<int> repeat;
 };
 
 /// Rows of one workload, compared with one of them.
@@ -129,11 +152,14 @@ struct Scenario {
   std::vector<View> views;
   std::map<std::string, std::string> tools;  ///< name and command line; the name, unless --peer
   Timing timing;
-  std::vector<std::string> quick;  ///< the rows of --quick
+  Quick quick;
   std::string relative_to;  ///< the row that ratios refer to, beside loopback, unless a row says
                             ///< otherwise
 
   [[nodiscard]] const Row* find_row(std::string_view row) const;
+  /// The row that figures of `row` are compared with where `to` is asked for: of a variant, the
+  /// same variant of `to`, if that has it.
+  [[nodiscard]] std::string counterpart(const Row& row, const std::string& to) const;
   [[nodiscard]] const View* find_view(std::string_view view) const;
   /// Says where the tool of that name is; or adds a row that runs `command` as the forwarder, or
   /// gives the row of that name another command.

@@ -7,47 +7,17 @@
 #include <iterator>
 #include <map>
 
-#include "bench/round_trip.h"
+#include "bench/placeholders.h"
+#include "bench/reader_tools.h"
 #include "bench/scenario.h"
+#include "bench/workload_reader.h"
 #include "config/sections.h"
-#include "config/suggest.h"
-#include "config/toml_reader.h"
 
 namespace warren::bench {
 
 using config::TomlTable;
 
 namespace {
-
-using Names = std::vector<std::string>;
-
-template <class Items>
-Names names_of(const Items& items) {
-  Names names;
-  for (const auto& item : items) names.push_back(item.name);
-  return names;
-}
-
-// A parser for TomlTable::parse that takes one of `known` and calls it a `kind` in its error.
-auto one_of(Names known, std::string_view kind) {
-  return [known, kind](std::string_view text) -> Result<std::string> {
-    if (std::find(known.begin(), known.end(), text) != known.end()) return std::string(text);
-    return fail(fmt::format("unknown {} \"{}\"{}", kind, text, config::suggest(text, known)));
-  };
-}
-
-std::string required(TomlTable& table, std::string_view key, auto parse) {
-  if (!table.has(key)) {
-    table.error(table.position(), fmt::format("[{}] needs the key \"{}\"", table.path(), key));
-    return {};
-  }
-  return table.parse(key, parse).value_or("");
-}
-
-const auto any_text = [](std::string_view text) -> Result<std::string> {
-  if (text.empty()) return fail("must not be empty");
-  return std::string(text);
-};
 
 const std::map<std::string, ethtool::Feature, std::less<>> features = {
     {"tx-checksum", ethtool::Feature::tx_checksum},
@@ -68,6 +38,34 @@ void read_device(TomlTable& table, Device& device) {
   }
 }
 
+// What a variant changes in a row: lists and names replace the row's, programs come after its own.
+struct Variant {
+  std::string name;
+  std::string about;
+  Names wires;
+  Names programs;
+  Names workloads;
+  std::map<std::string, std::string> variables;
+  std::optional<std::string> address;
+  std::optional<int> peers;
+  std::string relative_to;  // another variant of the row, or "plain"
+
+  [[nodiscard]] Row of(const Row& plain) const {
+    Row row = plain;
+    row.name = plain.name + "+" + name;
+    row.variant = name;
+    row.plain = plain.name;
+    if (!about.empty()) row.about = plain.about + "; " + about;
+    if (!wires.empty()) row.wires = wires;
+    row.programs.insert(row.programs.end(), programs.begin(), programs.end());
+    if (!workloads.empty()) row.workloads = workloads;
+    for (const auto& [variable, value] : variables) row.variables[variable] = value;
+    if (address) row.address = address;
+    if (peers) row.peers = *peers;
+    return row;
+  }
+};
+
 class Reader {
  public:
   Reader(TomlTable root, Scenario& scenario) : root_(std::move(root)), scenario_(scenario) {}
@@ -86,30 +84,59 @@ class Reader {
       groups_[name] = table.parse_each("programs", one_of(names_of(scenario_.programs), "program"));
     if (auto table = root_.table("forwarder"))
       scenario_.forwarder = read_program("forwarder", *table, "arguments");
-    for (auto& [name, table] : root_.named_tables("workload")) read_workload(name, table);
+    for (auto& [name, table] : in_order(root_.named_tables("workload")))
+      scenario_.workloads.push_back(
+          read_workload(name, table, scenario_.hosts, scenario_.workloads));
+    for (auto& [name, table] : in_order(root_.named_tables("variant"))) read_variant(name, table);
     // Two passes: a row may refer to one that stands below it.
     auto tables = root_.tables("row");
     for (auto& table : tables) read_row(table);
     const auto row = one_of(names_of(scenario_.rows), "row");
     for (std::size_t i = 0; i < tables.size(); ++i)
       scenario_.rows[i].relative_to = tables[i].parse("relative-to", row).value_or("");
+    add_variants();
     for (auto& [name, table] : root_.named_tables("view")) read_view(name, table);
-    scenario_.quick = root_.parse_each("quick", row);
+    if (auto table = root_.table("quick")) read_quick(*table);
     scenario_.relative_to = root_.parse("relative-to", row).value_or("");
     if (scenario_.workloads.empty()) root_.error("workload", "a scenario needs a [workload.NAME]");
     if (scenario_.rows.empty()) root_.error("row", "a scenario needs at least one [[row]]");
   }
 
  private:
+  using NamedTables = std::vector<std::pair<std::string, TomlTable>>;
+
+  // As the file has them, which is how they are run and shown.
+  static NamedTables in_order(NamedTables tables) {
+    std::stable_sort(tables.begin(), tables.end(), [](const auto& a, const auto& b) {
+      return a.second.position().line < b.second.position().line;
+    });
+    return tables;
+  }
+
+  static std::optional<int> read_number(TomlTable& table, std::string_view key, int least) {
+    constexpr int most = 65535;
+    const auto number = table.integer(key, least, most);
+    return number ? std::optional(static_cast<int>(*number)) : std::nullopt;
+  }
+
   void read_timing() {
     auto& timing = scenario_.timing;
-    const auto read = [&](std::string_view key, int& value, int least) {
-      constexpr int most = 3600;
-      if (const auto number = root_.integer(key, least, most)) value = static_cast<int>(*number);
-    };
-    read("duration", timing.duration_s, 1);
-    read("warmup", timing.warmup_s, 0);
-    read("repeat", timing.repeat, 1);
+    timing.duration_s = read_number(root_, "duration", 1).value_or(timing.duration_s);
+    timing.warmup_s = read_number(root_, "warmup", 0).value_or(timing.warmup_s);
+    timing.repeat = read_number(root_, "repeat", 1).value_or(timing.repeat);
+  }
+
+  void read_quick(TomlTable& table) {
+    auto& quick = scenario_.quick;
+    quick.rows = table.parse_each("rows", one_of(names_of(scenario_.rows), "row"));
+    quick.workloads = read_workloads(table);
+    quick.duration_s = read_number(table, "duration", 1);
+    quick.warmup_s = read_number(table, "warmup", 0);
+    quick.repeat = read_number(table, "repeat", 1);
+  }
+
+  std::vector<std::string> read_workloads(TomlTable& table) {
+    return table.parse_each("workloads", one_of(names_of(scenario_.workloads), "workload"));
   }
 
   std::string read_host(TomlTable& table, std::string_view key) {
@@ -192,6 +219,7 @@ class Reader {
     program.ends = table.boolean("ends").value_or(false);
     program.ready = table.string("ready").value_or("");
     program.output = table.string("output").value_or("");
+    program.load = table.boolean("load").value_or(false);
     if (!program.output.empty() && !program.ends)
       table.error("output", "only a program with `ends = true` has an output to hand on");
     for (auto& move : table.tables("move")) {
@@ -202,44 +230,6 @@ class Reader {
       program.move.push_back(std::move(device));
     }
     return program;
-  }
-
-  void read_workload(const std::string& name, TomlTable& table) {
-    Workload workload;
-    workload.name = name;
-    workload.client = read_host(table, "client");
-    workload.server = read_host(table, "server");
-    workload.address = required(table, "address", any_text);
-    const Names tools = {"iperf3", "round-trip"};
-    if (table.parse("tool", one_of(tools, "tool")) == "round-trip")
-      return read_round_trip(std::move(workload), table);
-    const Names protocols = {"tcp", "udp"};
-    auto& iperf3 = workload.iperf3;
-    iperf3.udp = table.parse("protocol", one_of(protocols, "protocol")) == "udp";
-    iperf3.rate = table.string("rate").value_or("");
-    iperf3.streams = static_cast<int>(table.integer("streams", 1, 128).value_or(1));
-    iperf3.congestion = table.string("congestion").value_or("cubic");
-    if (const auto length = table.integer("length", 16, 1 << 20))
-      iperf3.length = static_cast<int>(*length);
-    if (table.has("directions")) {
-      const Names known = {"forward", "reverse"};
-      iperf3.directions.clear();
-      for (const auto& direction : table.parse_each("directions", one_of(known, "direction")))
-        iperf3.directions.push_back(direction == "forward" ? Direction::forward
-                                                           : Direction::reverse);
-    }
-    scenario_.workloads.push_back(std::move(workload));
-  }
-
-  void read_round_trip(Workload workload, TomlTable& table) {
-    workload.tool = Workload::Tool::round_trip;
-    workload.iperf3.udp = true;
-    workload.iperf3.directions = {Direction::forward};
-    constexpr int largest = 65507;
-    workload.iperf3.length =
-        static_cast<int>(table.integer("length", RoundTrip::least_length, largest)
-                             .value_or(RoundTrip::default_length));
-    scenario_.workloads.push_back(std::move(workload));
   }
 
   void read_view(const std::string& name, TomlTable& table) {
@@ -283,21 +273,64 @@ class Reader {
     if (!row.command.empty() && !scenario_.forwarder)
       table.error("command", "a row with a command needs the section [forwarder]");
     row.peer = table.boolean("peer").value_or(false);
-    row.workloads =
-        table.parse_each("workloads", one_of(names_of(scenario_.workloads), "workload"));
-    if (auto variables = table.table("variables"))
-      for (const auto& key : variables->keys())
-        row.variables[key] = variables->string(key).value_or("");
+    row.workloads = read_workloads(table);
+    row.variables = read_variables(table);
+    row.kernel_link = table.string("kernel-link").value_or("");
+    row.peers = read_number(table, "peers", 1).value_or(row.peers);
     const auto host = one_of(scenario_.hosts, "host");
     row.client = table.parse("client", host);
     row.server = table.parse("server", host);
     row.address = table.string("address");
+    variants_of_.push_back(table.parse_each("variants", one_of(names_of(variants_), "variant")));
     scenario_.rows.push_back(std::move(row));
+  }
+
+  static std::map<std::string, std::string> read_variables(TomlTable& table) {
+    std::map<std::string, std::string> result;
+    if (auto variables = table.table("variables"))
+      for (const auto& key : variables->keys()) result[key] = variables->string(key).value_or("");
+    return result;
+  }
+
+  void read_variant(const std::string& name, TomlTable& table) {
+    Variant variant;
+    variant.name = name;
+    variant.about = table.string("about").value_or("");
+    variant.wires = table.parse_each("wires", one_of(names_of(scenario_.wires), "wire"));
+    variant.programs = read_programs(table);
+    variant.workloads = read_workloads(table);
+    variant.variables = read_variables(table);
+    variant.address = table.string("address");
+    variant.peers = read_number(table, "peers", 1);
+    auto known = names_of(variants_);
+    known.emplace_back("plain");
+    variant.relative_to = table.parse("relative-to", one_of(known, "variant above")).value_or("");
+    variants_.push_back(std::move(variant));
+  }
+
+  // Rows that are compared stand together: one variant of all rows after the other.
+  void add_variants() {
+    const auto plain_rows = scenario_.rows;
+    for (const auto& variant : variants_)
+      for (std::size_t i = 0; i < plain_rows.size(); ++i)
+        if (const auto& own = variants_of_[i];
+            std::find(own.begin(), own.end(), variant.name) != own.end())
+          scenario_.rows.push_back(variant.of(plain_rows[i]));
+    for (auto& row : scenario_.rows) {
+      if (row.variant.empty()) continue;
+      const auto& to = named(variants_, row.variant).relative_to;
+      if (to.empty())
+        row.relative_to = scenario_.counterpart(row, row.relative_to);
+      else
+        row.relative_to = to == "plain" ? row.plain : row.plain + "+" + to;
+    }
   }
 
   TomlTable root_;
   Scenario& scenario_;
   std::map<std::string, std::vector<std::string>> groups_;
+  std::vector<Variant> variants_;
+  std::vector<Names> variants_of_;  // by the place of the row
 };
 
 }  // namespace

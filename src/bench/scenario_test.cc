@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "bench/missing.h"
 #include "bench/placeholders.h"
 #include "bench/round_trip.h"
 #include "bench/runner.h"
@@ -217,19 +218,179 @@ TEST(Scenario, KnowsWhereToolsAre) {
   auto scenario = *parse_scenario(carried, "carried.toml");
   const Places places{"/usr/bin/warren", "/examples", "/scenarios"};
   const auto row = *scenario.find_row("tunnel");
-  EXPECT_EQ(missing_program(scenario, row, places), "not installed: no program their-tunnel");
-  EXPECT_EQ(missing_program(scenario, *scenario.find_row("plain"), places), std::nullopt);
+  EXPECT_EQ(missing_part(scenario, row, places), "not installed: no program their-tunnel");
+  EXPECT_EQ(missing_part(scenario, *scenario.find_row("plain"), places), std::nullopt);
   const auto unknown = scenario.set_row("their-tunel", "/bin/sh", true);
   ASSERT_FALSE(unknown);
   EXPECT_THAT(unknown.error().message, HasSubstr("\"their-tunnel\""));
   ASSERT_TRUE(scenario.set_row("their-tunnel", "/bin/sh -e", true));
-  EXPECT_EQ(missing_program(scenario, row, places), std::nullopt);
+  EXPECT_EQ(missing_part(scenario, row, places), std::nullopt);
   const auto& command = scenario.programs[1].command;
   const Outputs outputs = {{"key", "two words"}};
   const auto words = expand_command(command, scenario, row, places, outputs);
   ASSERT_TRUE(words) << words.error().message;
   EXPECT_THAT(*words, testing::ElementsAre("/bin/sh", "-e", "--mtu", "1400", "--key", "two words",
                                            "/usr/bin/warren"));
+}
+
+const std::string varied = R"(hosts = ["a", "b"]
+tools = ["theirs"]
+relative-to = "theirs"
+
+[quick]
+rows = ["theirs", "ours+far"]
+workloads = ["tcp"]
+duration = 1
+warmup = 0
+repeat = 2
+
+[workload.tcp]
+client = "a"
+server = "b"
+address = "10.0.0.2"
+
+[workload.loaded]
+tool = "ping"
+interval = "2ms"
+beside = "tcp"
+client = "a"
+server = "b"
+address = "10.0.0.2"
+
+[workload.handshakes]
+tool = "handshakes"
+client = "a"
+server = "b"
+interface = "wg0"
+endpoint = "10.0.0.2"
+sources = "10.64.0.0/20"
+initiators = 1000
+
+[wire.near]
+[[wire.near.end]]
+host = "a"
+device = "eth0"
+[[wire.near.end]]
+host = "b"
+device = "eth0"
+
+[wire.far]
+[[wire.far.end]]
+host = "a"
+device = "eth0"
+[[wire.far.end]]
+host = "b"
+device = "eth0"
+
+[program.tunnel]
+host = "a"
+command = "{theirs} --peers {peers} --to {endpoint}"
+
+[program.noise]
+host = "a"
+command = "true"
+load = true
+
+[variant.far]
+about = "from afar"
+wires = ["far"]
+address = "10.0.1.2"
+variables = { endpoint = "far" }
+
+[variant.many]
+workloads = ["tcp"]
+programs = ["noise"]
+peers = 100
+relative-to = "plain"
+
+[variant.much]
+relative-to = "many"
+
+[[row]]
+name = "theirs"
+about = "Theirs"
+variants = ["many", "far"]
+wires = ["near"]
+programs = ["tunnel"]
+variables = { endpoint = "near", other = "stays" }
+
+[[row]]
+name = "ours"
+about = "Ours"
+kernel-link = "veth"
+variants = ["far", "many", "much"]
+relative-to = "theirs"
+wires = ["near"]
+programs = ["tunnel"]
+variables = { endpoint = "near", other = "stays" }
+)";
+
+TEST(Scenario, MakesVariantsOfRows) {
+  const auto scenario = parse_scenario(varied, "varied.toml");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  std::vector<std::string> names;
+  for (const auto& row : scenario->rows) names.push_back(row.name);
+  // Rows that are compared stand together.
+  EXPECT_THAT(names, testing::ElementsAre("theirs", "ours", "theirs+far", "ours+far", "theirs+many",
+                                          "ours+many", "ours+much"));
+  const auto* far = scenario->find_row("ours+far");
+  EXPECT_EQ(far->about, "Ours; from afar");
+  EXPECT_EQ(far->variant, "far");
+  EXPECT_EQ(far->plain, "ours");
+  EXPECT_EQ(far->kernel_link, "veth");
+  EXPECT_EQ(far->relative_to, "theirs+far");
+  EXPECT_THAT(far->wires, testing::ElementsAre("far"));
+  EXPECT_THAT(far->programs, testing::ElementsAre("tunnel"));
+  EXPECT_EQ(far->address, "10.0.1.2");
+  EXPECT_EQ(far->variables.at("endpoint"), "far");
+  EXPECT_EQ(far->variables.at("other"), "stays");
+  const auto* many = scenario->find_row("ours+many");
+  EXPECT_EQ(many->relative_to, "ours");
+  EXPECT_THAT(many->programs, testing::ElementsAre("tunnel", "noise"));
+  EXPECT_THAT(many->workloads, testing::ElementsAre("tcp"));
+  EXPECT_EQ(scenario->find_row("ours+much")->relative_to, "ours+many");
+  EXPECT_EQ(scenario->counterpart(*many, "theirs"), "theirs+many");
+  EXPECT_EQ(scenario->counterpart(*scenario->find_row("ours"), "theirs"), "theirs");
+  EXPECT_EQ(scenario->counterpart(*scenario->find_row("ours+much"), "theirs"), "theirs");
+  const auto words =
+      expand_command(named(scenario->programs, "tunnel").command, *scenario, *many, {});
+  ASSERT_TRUE(words);
+  EXPECT_THAT(*words, testing::ElementsAre("theirs", "--peers", "100", "--to", "near"));
+  EXPECT_TRUE(named(scenario->programs, "noise").load);
+}
+
+TEST(Scenario, ReadsWorkloadsInTheFilesOrder) {
+  const auto scenario = parse_scenario(varied, "varied.toml");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  ASSERT_EQ(scenario->workloads.size(), 3U);
+  const auto& loaded = scenario->workloads[1];
+  EXPECT_EQ(loaded.tool, Workload::Tool::ping);
+  EXPECT_EQ(loaded.ping.interval, std::chrono::milliseconds(2));
+  EXPECT_EQ(loaded.beside, "tcp");
+  const auto beside = workload_beside(*scenario, loaded, *scenario->find_row("ours+far"));
+  ASSERT_TRUE(beside);
+  EXPECT_EQ(beside->address, "10.0.1.2");
+  EXPECT_FALSE(workload_beside(*scenario, scenario->workloads[0], scenario->rows[0]));
+  const auto& handshakes = scenario->workloads[2].handshakes;
+  EXPECT_EQ(handshakes.device, "wg0");
+  EXPECT_EQ(handshakes.initiators, 1000);
+  EXPECT_EQ(handshakes.sources.to_string(), "10.64.0.0/20");
+  EXPECT_THAT(scenario->quick.rows, testing::ElementsAre("theirs", "ours+far"));
+  EXPECT_THAT(scenario->quick.workloads, testing::ElementsAre("tcp"));
+  EXPECT_EQ(scenario->quick.repeat, 2);
+}
+
+TEST(Scenario, RefusesVariantsAndLoadsThatCannotBe) {
+  EXPECT_THAT(error_of(replaced(varied, "variants = [\"far\", \"many\", \"much\"]",
+                                "variants = [\"fat\"]")),
+              HasSubstr("unknown variant \"fat\""));
+  EXPECT_THAT(error_of(replaced(varied, "beside = \"tcp\"", "beside = \"udp\"")),
+              HasSubstr("unknown iperf3 workload above \"udp\""));
+  EXPECT_THAT(error_of(replaced(varied, "interval = \"2ms\"", "interval = \"2us\"")),
+              HasSubstr("no pace"));
+  EXPECT_THAT(error_of(replaced(varied, "10.64.0.0/20", "10.64.0.0/24")),
+              HasSubstr("10.64.0.0/24 has no 1000 addresses"));
+  EXPECT_THAT(error_of(replaced(varied, "endpoint = \"10.0.0.2\"\n", "")), HasSubstr("endpoint"));
 }
 
 }  // namespace

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+
+#include "bench/missing.h"
 
 namespace warren::bench {
 
@@ -36,14 +39,21 @@ struct Columns {
   bool loopback = false;
   bool ratio = false;
   std::string relative_to;  // where all rows are compared with the same one
+  Workload::Tool tool = Workload::Tool::iperf3;
   bool udp = false;
-  bool round_trip = false;
+  bool round_trip = false;  // of whatever tool
+  bool beside = false;      // with a rate that is not what it is about
+  bool largest = false;     // rows with several programs
+  bool peers = false;
 };
 
 Columns columns_of(const std::vector<RowSummary>& rows, const Workload& workload) {
   Columns columns;
-  columns.round_trip = workload.tool == Workload::Tool::round_trip;
-  columns.udp = workload.iperf3.udp && !columns.round_trip;
+  using Tool = Workload::Tool;
+  columns.tool = workload.tool;
+  columns.round_trip = workload.tool == Tool::round_trip || workload.tool == Tool::ping;
+  columns.udp = workload.tool == Tool::iperf3 && workload.iperf3.udp;
+  columns.beside = !workload.beside.empty();
   bool same = true;
   for (const auto& row : rows) {
     if (row.result->workload != workload.name || row.relative_to.empty()) continue;
@@ -51,24 +61,38 @@ Columns columns_of(const std::vector<RowSummary>& rows, const Workload& workload
     columns.ratio = true;
     columns.relative_to = row.relative_to;
   }
-  for (const auto& row : rows)
-    columns.loopback =
-        columns.loopback || (row.result->workload == workload.name && row.ratio_to_loopback);
+  for (const auto& row : rows) {
+    if (row.result->workload != workload.name) continue;
+    columns.loopback = columns.loopback || row.ratio_to_loopback;
+    columns.largest = columns.largest || row.rss_largest_mib < row.rss_max_mib;
+    columns.peers = columns.peers || row.rss_kib_per_peer;
+  }
   if (!same) columns.relative_to.clear();
   return columns;
 }
 
+const char* unit_of(const Columns& columns) {
+  if (columns.round_trip) return "µs";
+  return columns.tool == Workload::Tool::handshakes ? "per s" : "Gbit/s";
+}
+
 Cells headings(const Columns& columns) {
-  Cells cells = {"row", "direction", columns.round_trip ? "µs" : "Gbit/s", "[min–max]"};
+  const bool traffic = columns.tool == Workload::Tool::iperf3;
+  Cells cells = {"row", "direction", unit_of(columns), "[min–max]"};
   if (columns.round_trip) cells.emplace_back("p99 µs");
+  if (columns.tool == Workload::Tool::handshakes) cells.emplace_back("per core");
+  if (columns.beside) cells.emplace_back("Gbit/s");
   if (columns.udp) cells.emplace_back("kpkt/s");
   if (columns.loopback) cells.emplace_back("×loopback");
   if (columns.ratio && columns.round_trip) cells.emplace_back("added µs");
   if (columns.ratio)
     cells.push_back("×" + (columns.relative_to.empty() ? "row" : columns.relative_to));
-  if (!columns.round_trip) cells.push_back(columns.udp ? "lost %" : "retransmits");
-  for (const auto* heading : {"CPU avg / max %", "system % (softirq)", "RSS avg / max MiB"})
-    cells.emplace_back(heading);
+  if (traffic) cells.push_back(columns.udp ? "lost %" : "retransmits");
+  for (const auto* heading : {"CPU avg / max %", "system % (softirq)"}) cells.emplace_back(heading);
+  if (traffic) cells.emplace_back("% / Gbit/s");
+  cells.emplace_back("RSS avg / max MiB");
+  if (columns.largest) cells.emplace_back("one MiB");
+  if (columns.peers) cells.emplace_back("KiB/peer");
   return cells;
 }
 
@@ -76,6 +100,10 @@ Cells headings(const Columns& columns) {
 std::string ratio_cell(const RowSummary& row, const Columns& columns) {
   if (!row.ratio) return "-";
   return number(row.ratio, 3) + (columns.relative_to.empty() ? " " + row.relative_to : "");
+}
+
+std::string median(const std::optional<Summary>& summary, int digits) {
+  return summary ? number(summary->median, digits) : "-";
 }
 
 std::string per_thousand(const std::optional<Summary>& summary) {
@@ -98,22 +126,27 @@ Line line_of(const RowSummary& row, const Columns& columns) {
     return line;
   }
   auto& cells = line.cells;
-  const auto& main = columns.round_trip ? *row.round_trip_us : row.gbps;
-  const int digits = columns.round_trip ? 2 : digits_of(main.median);
+  const auto& main = row.main();
+  const bool traffic = columns.tool == Workload::Tool::iperf3;
+  const bool handshakes = columns.tool == Workload::Tool::handshakes;
+  const int digits = columns.round_trip ? 2 : handshakes ? 0 : digits_of(main.median);
   cells.push_back(number(main.median, digits));
   cells.push_back(spread(main, digits));
   if (columns.round_trip) cells.push_back(number(row.round_trip_p99_us->median, 1));
+  if (handshakes) cells.push_back(median(row.handshakes_per_core_s, 0));
+  if (columns.beside) cells.push_back(number(row.gbps.median, digits_of(row.gbps.median)));
   if (columns.udp) cells.push_back(per_thousand(row.packets_per_s));
   if (columns.loopback) cells.push_back(number(row.ratio_to_loopback, 3));
   if (columns.ratio && columns.round_trip) cells.push_back(number(row.added_us, 2));
   if (columns.ratio) cells.push_back(ratio_cell(row, columns));
-  if (row.lost_percent)
-    cells.push_back(number(row.lost_percent->median, 2));
-  else if (!columns.round_trip)
-    cells.push_back(row.retransmits ? number(row.retransmits->median, 0) : "-");
+  if (traffic)
+    cells.push_back(columns.udp ? median(row.lost_percent, 2) : median(row.retransmits, 0));
   cells.push_back(pair(row.cpu_avg, row.cpu_max, 0));
   cells.push_back(fmt::format("{:.0f} ({:.0f})", row.system_cpu, row.system_softirq));
+  if (traffic) cells.push_back(median(row.cpu_per_gbps, 1));
   cells.push_back(pair(row.rss_avg_mib, row.rss_max_mib, 1));
+  if (columns.largest) cells.push_back(number(row.rss_largest_mib, 1));
+  if (columns.peers) cells.push_back(number(row.rss_kib_per_peer, 2));
   return line;
 }
 
@@ -177,19 +210,24 @@ std::string render_lines(const std::vector<Line>& lines, bool colour) {
   return text;
 }
 
-// The peers that this machine lacks, in one line.
+// What this machine lacks: the programs in one line, other reasons in one each.
 std::string skipped_rows(const std::vector<RowSummary>& rows, const Workload& workload) {
-  std::string names;
+  std::map<std::string, std::string> names;  // by reason
   std::string last;
   for (const auto& row : rows) {
     if (row.result->workload != workload.name || !row.result->skipped || row.result->row == last)
       continue;
     last = row.result->row;
-    names += (names.empty() ? "" : ", ") + last;
+    const bool program = row.result->skipped->starts_with(not_installed);
+    auto& list = names[program ? "" : *row.result->skipped];
+    list += (list.empty() ? "" : ", ") + last;
   }
-  return names.empty()
-             ? ""
-             : fmt::format("  Not installed (--peer NAME=COMMAND says where): {}\n", names);
+  std::string text;
+  for (const auto& [reason, list] : names)
+    text += reason.empty()
+                ? fmt::format("  Not installed (--peer NAME=COMMAND says where): {}\n", list)
+                : fmt::format("  Skipped, {}: {}\n", reason, list);
+  return text;
 }
 
 }  // namespace

@@ -136,7 +136,7 @@ Result<> Testbed::make_wire(const Wire& wire) {
   if (wire.join != Wire::Join::impaired) return make_veth_wire(wire, hosts_);
   if (auto done = run_network(Network{wire.name, wire.via, impaired_wire_file(wire)}); !done)
     return done;
-  wire_processes_.push_back(processes_.back().get());
+  others_.push_back(processes_.back().get());
   for (const auto& device : wire.ends)
     if (auto done = set_up_device(device, *hosts_.at(device.host)); !done) return done;
   return {};
@@ -164,6 +164,7 @@ Result<> Testbed::run_network(const Network& network) {
 Result<> Testbed::run_program(const Program& program, const std::vector<std::string>& words) {
   auto process = start(program.host, {words, {}});
   if (!process) return tl::unexpected(process.error());
+  if (program.load) others_.push_back(*process);
   auto done = program.ends ? await_end(program, **process) : await_devices(program, **process);
   if (done && !program.ready.empty()) done = await_ready(program);
   if (!done) return done;
@@ -234,8 +235,7 @@ Result<> Testbed::await_devices(const Program& program, Process& process) {
 std::vector<pid_t> Testbed::forwarders() const {
   std::vector<pid_t> pids;
   for (const auto& process : processes_)
-    if (std::find(wire_processes_.begin(), wire_processes_.end(), process.get()) ==
-        wire_processes_.end())
+    if (std::find(others_.begin(), others_.end(), process.get()) == others_.end())
       pids.push_back(process->pid());
   return pids;
 }

@@ -22,7 +22,8 @@ class Testbed {
                                                               const Row& row, const Places& places);
 
   [[nodiscard]] const Host& host(const std::string& name) const { return *hosts_.at(name); }
-  /// The processes that forward the traffic; those of impaired wires are not among them.
+  /// The processes that forward the traffic; those of impaired wires, and those that hinder it, are
+  /// not among them.
   [[nodiscard]] std::vector<pid_t> forwarders() const;
   /// An error in the words of a program that has died.
   [[nodiscard]] Result<> check();
@@ -46,7 +47,7 @@ class Testbed {
   const Places& places_;
   Hosts hosts_;
   std::deque<std::unique_ptr<Process>> processes_;
-  std::vector<const Process*> wire_processes_;
+  std::vector<const Process*> others_;
   std::vector<std::string> commands_;
   Outputs outputs_;
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "bench/missing.h"
 #include "bench/table.h"
 
 namespace warren::bench {
@@ -23,7 +24,8 @@ const RowSummary* find(const std::vector<RowSummary>& rows, const std::string& n
 }
 
 std::string why_not(const RowSummary& row) {
-  if (row.result->skipped) return "not installed";
+  if (row.result->skipped)
+    return row.result->skipped->starts_with(not_installed) ? "not installed" : "not possible here";
   return row.result->failed ? "failed" : "not measured";
 }
 

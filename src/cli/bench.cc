@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bench/flamegraph.h"
+#include "bench/missing.h"
 #include "bench/output_file.h"
 #include "bench/process.h"
 #include "bench/report.h"
@@ -81,8 +82,8 @@ Result<> add_rows(Scenario& scenario, const std::vector<std::string>& definition
     const auto name = definition.substr(0, equals);
     if (auto done = scenario.set_row(name, definition.substr(equals + 1), peer); !done) return done;
     // Whoever names a row wants to see it, also in a quick run.
-    if (!scenario.quick.empty() && scenario.find_row(name) != nullptr)
-      scenario.quick.push_back(name);
+    if (!scenario.quick.rows.empty() && scenario.find_row(name) != nullptr)
+      scenario.quick.rows.push_back(name);
   }
   return {};
 }
@@ -115,12 +116,19 @@ Result<> keep_view(Scenario& scenario, const std::string& name, std::vector<std:
   return {};
 }
 
-void set_timing(Timing& timing, const Options& options) {
-  constexpr Timing quick{2, 1, 3};
+void keep_workloads(Scenario& scenario, const std::vector<std::string>& names) {
+  std::erase_if(scenario.workloads, [&](const Workload& workload) {
+    return std::find(names.begin(), names.end(), workload.name) == names.end();
+  });
+}
+
+void set_timing(Timing& timing, const Quick& quick, const Options& options) {
+  constexpr Timing short_runs{2, 1, 3};
   if (options.quick) {
-    timing.duration_s = std::min(timing.duration_s, quick.duration_s);
-    timing.warmup_s = std::min(timing.warmup_s, quick.warmup_s);
-    timing.repeat = std::min(timing.repeat, quick.repeat);
+    timing.duration_s =
+        quick.duration_s.value_or(std::min(timing.duration_s, short_runs.duration_s));
+    timing.warmup_s = quick.warmup_s.value_or(std::min(timing.warmup_s, short_runs.warmup_s));
+    timing.repeat = quick.repeat.value_or(std::min(timing.repeat, short_runs.repeat));
   }
   timing.duration_s = options.duration.value_or(timing.duration_s);
   timing.warmup_s = options.warmup.value_or(timing.warmup_s);
@@ -138,13 +146,15 @@ Result<Scenario> prepare(const std::string& name, const Options& options, const 
     return fail(
         fmt::format("--relative-to: {} has no row \"{}\"", scenario->path, options.relative_to));
   auto only = options.only;
-  if (only.empty() && options.quick) only = scenario->quick;
+  if (only.empty() && options.quick) only = scenario->quick.rows;
+  if (options.quick && options.view.empty() && !scenario->quick.workloads.empty())
+    keep_workloads(*scenario, scenario->quick.workloads);
   if (!options.view.empty())
     if (auto done = keep_view(*scenario, options.view, only); !done)
       return tl::unexpected(done.error());
   if (!only.empty())
     if (auto done = keep_rows(*scenario, only); !done) return tl::unexpected(done.error());
-  set_timing(scenario->timing, options);
+  set_timing(scenario->timing, scenario->quick, options);
   return scenario;
 }
 
@@ -161,7 +171,7 @@ int list(const Options& options, const Places& places) {
     std::size_t width = 28;
     for (const auto& row : scenario->rows) width = std::max(width, row.name.size());
     for (const auto& row : scenario->rows) {
-      const auto missing = missing_program(*scenario, row, places);
+      const auto missing = missing_part(*scenario, row, places);
       fmt::print("  {:{}} {}{}\n", row.name, width, row.about,
                  missing ? fmt::format(" ({})", *missing) : "");
     }
@@ -356,7 +366,7 @@ void add_bench(CLI::App& app, Chosen& chosen) {
                       "names of scenarios, or files (default: tun)");
   command->add_flag("--list", options->list,
                     "show the scenarios and their rows, and which programs are missing");
-  command->add_flag("--quick", options->quick, "few rows, short runs, 3 rounds: minutes");
+  command->add_flag("--quick", options->quick, "few rows, short runs: minutes");
   command->add_option("--only", options->only, "run these rows only: ROW,ROW,…")->delimiter(',');
   command
       ->add_option("--duration", options->duration,
@@ -391,6 +401,7 @@ void add_bench(CLI::App& app, Chosen& chosen) {
       "  warren bench tun --only loopback,veth,up --repeat 10 --relative-to veth\n"
       "  warren bench tun --row 'mine=./forwarder --threads 2' --only loopback,mine\n"
       "  warren bench icmp --view seed-000 --peer udp2raw=/opt/udp2raw/udp2raw\n"
+      "  warren bench wireguard --peer wireguard-go-new=/opt/wireguard-go\n"
       "  warren bench my-network.toml --json -\n");
   command->callback([options, &chosen] {
     if (options->scenarios.empty()) options->scenarios = {"tun"};

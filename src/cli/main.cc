@@ -73,6 +73,7 @@ int main(int argc, char** argv) {
   warren::cli::add_down(app, chosen);
   warren::cli::add_doctor(app, chosen);
   warren::cli::add_bench(app, chosen);
+  warren::cli::add_bench_flood(app, chosen);
   warren::cli::add_icmp(app, chosen);
   warren::cli::add_wireguard(app, chosen);
 
