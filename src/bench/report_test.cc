@@ -78,7 +78,7 @@ TEST(Results, HaveTheFieldsThatScriptsRead) {
 
 TEST(Results, CompareWithTheRowThatIsNamed) {
   auto named = session();
-  named.relative_to = "up";
+  named.scenarios[0].scenario.relative_to = "up";
   const auto root = json::parse(to_json(named));
   EXPECT_NEAR(root["results"][0]["ratio"].get<double>(), 4.0 / 3, 1e-9);
 }
@@ -138,7 +138,7 @@ TEST(Results, CompareRunsOfTheSameRound) {
 
 TEST(Table, ShowsRoundTrips) {
   const auto result = round_trips();
-  const auto text = render_table(result, summarize_rows(result, ""), {});
+  const auto text = render_table(result, summarize_rows(result), {});
   EXPECT_THAT(text, HasSubstr("round trips of UDP datagrams of 64 bytes"));
   EXPECT_THAT(text, HasSubstr("added µs"));
   EXPECT_THAT(text, HasSubstr("7.50"));
@@ -185,7 +185,7 @@ TEST(Results, TellProcessorTimePerRateAndMemoryPerPeer) {
   EXPECT_TRUE(root["results"][0]["rss_kib_per_peer"].is_null());
   EXPECT_EQ(root["results"][1]["peers"], 1001);
   EXPECT_NEAR(root["results"][1]["rss_kib_per_peer"].get<double>(), 1.024, 1e-9);
-  const auto text = render_table(all.scenarios[0], summarize_rows(all.scenarios[0], ""), {});
+  const auto text = render_table(all.scenarios[0], summarize_rows(all.scenarios[0]), {});
   EXPECT_THAT(text, HasSubstr("% / Gbit/s"));
   EXPECT_THAT(text, HasSubstr("KiB/peer"));
   EXPECT_THAT(text, HasSubstr("one MiB"));
@@ -209,7 +209,7 @@ TEST(Results, TellHandshakesPerCore) {
   EXPECT_EQ(root["results"][0]["raw"][0]["answered"], 6000);
   EXPECT_TRUE(root["results"][0]["gbps"]["median"].is_null());
   EXPECT_NEAR(root["results"][1]["ratio"].get<double>(), 0.5, 1e-9);
-  const auto text = render_table(all.scenarios[0], summarize_rows(all.scenarios[0], ""), {});
+  const auto text = render_table(all.scenarios[0], summarize_rows(all.scenarios[0]), {});
   EXPECT_THAT(text, HasSubstr("per core"));
   EXPECT_THAT(text, HasSubstr("5000"));
 }
@@ -226,7 +226,7 @@ TEST(Table, ShowsTheRateBesideRoundTripsAndWhyRowsAreSkipped) {
   kernel.workload = workload.name;
   kernel.skipped = "this kernel has no devices of type wireguard";
   result.rows.push_back(kernel);
-  const auto text = render_table(result, summarize_rows(result, ""), {});
+  const auto text = render_table(result, summarize_rows(result), {});
   EXPECT_THAT(text, HasSubstr("echo requests of 64 bytes, one every 1ms, beside tcp"));
   EXPECT_THAT(text, HasSubstr("4.25"));
   EXPECT_THAT(text, HasSubstr("Skipped, this kernel has no devices of type wireguard: kernel\n"));
@@ -235,7 +235,7 @@ TEST(Table, ShowsTheRateBesideRoundTripsAndWhyRowsAreSkipped) {
 TEST(View, ShowsLossAgainstItsBase) {
   auto all = session();
   View view{"seed", "Side by side", "tcp", "loopback", {"loopback", "up", "peer", "broken"}};
-  const auto text = render_view(view, summarize_rows(all.scenarios[0], ""));
+  const auto text = render_view(view, summarize_rows(all.scenarios[0]));
   EXPECT_THAT(text, HasSubstr("| loopback | send      | 40            | 0 % (base)"));
   EXPECT_THAT(text, HasSubstr("| up       | send      | 30            | -25.0 %"));
   EXPECT_THAT(text, HasSubstr("| peer     | send      | not installed |"));
@@ -245,12 +245,12 @@ TEST(View, ShowsLossAgainstItsBase) {
 TEST(Table, AlignsFiguresAndSaysWhyThereAreNone) {
   const auto all = session();
   const auto& scenario = all.scenarios[0];
-  const auto text = render_table(scenario, summarize_rows(scenario, ""), {});
+  const auto text = render_table(scenario, summarize_rows(scenario), {});
   EXPECT_THAT(text, HasSubstr("Not installed (--peer NAME=COMMAND says where): peer\n"));
   EXPECT_THAT(text, HasSubstr("FAILED: broken exited with status 3: last words"));
   EXPECT_THAT(text, HasSubstr("0.750"));
   EXPECT_THAT(text, Not(HasSubstr("\033")));
-  EXPECT_THAT(render_table(scenario, summarize_rows(scenario, ""), {true}), HasSubstr("\033[31m"));
+  EXPECT_THAT(render_table(scenario, summarize_rows(scenario), {true}), HasSubstr("\033[31m"));
 }
 
 TEST(Report, IsOneFileThatNothingCanBreakOutOf) {

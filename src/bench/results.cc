@@ -146,13 +146,6 @@ std::optional<double> kib_per_peer(const std::vector<RowSummary>& rows, const Ro
   return (*row.rss_largest_mib - *few->rss_largest_mib) * 1024 / (row.peers - few->peers);
 }
 
-// What the row is compared with.
-std::string base_of(const Scenario& scenario, const Row* row, const std::string& relative_to) {
-  if (relative_to.empty() && row != nullptr && !row->relative_to.empty()) return row->relative_to;
-  const auto& asked = relative_to.empty() ? scenario.relative_to : relative_to;
-  return row != nullptr ? scenario.counterpart(*row, asked) : asked;
-}
-
 json to_json(const std::optional<double>& value) { return value ? json(*value) : json(nullptr); }
 json to_json(const std::optional<std::string>& value) {
   return value ? json(*value) : json(nullptr);
@@ -244,8 +237,7 @@ json describe(const ScenarioResult& result) {
 
 }  // namespace
 
-std::vector<RowSummary> summarize_rows(const ScenarioResult& result,
-                                       const std::string& relative_to) {
+std::vector<RowSummary> summarize_rows(const ScenarioResult& result) {
   std::vector<RowSummary> rows;
   for (const auto& row : result.rows) rows.push_back(summarize_row(row));
   for (auto& row : rows)
@@ -253,7 +245,8 @@ std::vector<RowSummary> summarize_rows(const ScenarioResult& result,
   for (auto& row : rows) {
     const auto* own = result.scenario.find_row(row.result->row);
     row.scenario = result.scenario.name;
-    row.relative_to = base_of(result.scenario, own, relative_to);
+    row.relative_to = own != nullptr && !own->relative_to.empty() ? own->relative_to
+                                                                  : result.scenario.relative_to;
     row.ratio_to_loopback = ratio_to_loopback(rows, row);
     row.ratio = ratio(rows, row, row.relative_to);
     if (own != nullptr) row.rss_kib_per_peer = kib_per_peer(rows, row, own->plain);
@@ -290,8 +283,7 @@ std::string to_json(const Session& session, bool for_report) {
                {"results", json::array()}};
   for (const auto& scenario : session.scenarios) {
     root["scenarios"].push_back(describe(scenario));
-    for (const auto& row : summarize_rows(scenario, session.relative_to))
-      root["results"].push_back(to_json(row));
+    for (const auto& row : summarize_rows(scenario)) root["results"].push_back(to_json(row));
   }
   if (for_report) {
     root["flame_graphs"] = json::array();

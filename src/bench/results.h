@@ -71,10 +71,8 @@ struct RowSummary {
   [[nodiscard]] bool measured() const { return !main().runs.empty(); }
 };
 
-/// One summary per row, workload and direction, in order; they point into `result`. `relative_to`
-/// is a row, or "" for what the scenario says.
-[[nodiscard]] std::vector<RowSummary> summarize_rows(const ScenarioResult& result,
-                                                     const std::string& relative_to);
+/// One summary per row, workload and direction, in order; they point into `result`.
+[[nodiscard]] std::vector<RowSummary> summarize_rows(const ScenarioResult& result);
 
 /// A flame graph that was taken of a row, see flamegraph.h.
 struct FlameGraph {
@@ -89,7 +87,6 @@ struct Session {
   Machine machine;
   std::string date;  ///< ISO 8601
   std::string command;
-  std::string relative_to;
   std::vector<ScenarioResult> scenarios;
   std::vector<FlameGraph> flame_graphs;
 };

@@ -28,6 +28,11 @@ std::string Scenario::counterpart(const Row& row, const std::string& to) const {
   return find_row(same) != nullptr ? same : to;
 }
 
+void Scenario::compare_with(const std::string& row) {
+  relative_to = row;
+  for (auto& each : rows) each.relative_to = counterpart(each, row);
+}
+
 const View* Scenario::find_view(std::string_view view) const {
   const auto found =
       std::find_if(views.begin(), views.end(), [&](const View& v) { return v.name == view; });

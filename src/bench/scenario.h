@@ -160,6 +160,8 @@ struct Scenario {
   /// The row that figures of `row` are compared with where `to` is asked for: of a variant, the
   /// same variant of `to`, if that has it.
   [[nodiscard]] std::string counterpart(const Row& row, const std::string& to) const;
+  /// Compares every row with that one, in place of what the scenario says.
+  void compare_with(const std::string& row);
   [[nodiscard]] const View* find_view(std::string_view view) const;
   /// Says where the tool of that name is; or adds a row that runs `command` as the forwarder, or
   /// gives the row of that name another command.

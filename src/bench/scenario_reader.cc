@@ -95,9 +95,11 @@ class Reader {
     for (std::size_t i = 0; i < tables.size(); ++i)
       scenario_.rows[i].relative_to = tables[i].parse("relative-to", row).value_or("");
     add_variants();
+    scenario_.relative_to =
+        root_.parse("relative-to", one_of(names_of(scenario_.rows), "row")).value_or("");
+    relate_variants();
     for (auto& [name, table] : root_.named_tables("view")) read_view(name, table);
     if (auto table = root_.table("quick")) read_quick(*table);
-    scenario_.relative_to = root_.parse("relative-to", row).value_or("");
     if (scenario_.workloads.empty()) root_.error("workload", "a scenario needs a [workload.NAME]");
     if (scenario_.rows.empty()) root_.error("row", "a scenario needs at least one [[row]]");
   }
@@ -316,11 +318,15 @@ class Reader {
         if (const auto& own = variants_of_[i];
             std::find(own.begin(), own.end(), variant.name) != own.end())
           scenario_.rows.push_back(variant.of(plain_rows[i]));
+  }
+
+  void relate_variants() {
     for (auto& row : scenario_.rows) {
       if (row.variant.empty()) continue;
       const auto& to = named(variants_, row.variant).relative_to;
+      const auto& of_plain = row.relative_to.empty() ? scenario_.relative_to : row.relative_to;
       if (to.empty())
-        row.relative_to = scenario_.counterpart(row, row.relative_to);
+        row.relative_to = scenario_.counterpart(row, of_plain);
       else
         row.relative_to = to == "plain" ? row.plain : row.plain + "+" + to;
     }

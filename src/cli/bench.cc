@@ -145,6 +145,7 @@ Result<Scenario> prepare(const std::string& name, const Options& options, const 
   if (!options.relative_to.empty() && scenario->find_row(options.relative_to) == nullptr)
     return fail(
         fmt::format("--relative-to: {} has no row \"{}\"", scenario->path, options.relative_to));
+  if (!options.relative_to.empty()) scenario->compare_with(options.relative_to);
   auto only = options.only;
   if (only.empty() && options.quick) only = scenario->quick.rows;
   if (options.quick && options.view.empty() && !scenario->quick.workloads.empty())
@@ -247,7 +248,7 @@ Outcome summarize(const std::vector<ScenarioResult>& scenarios) {
 void print_tables(const Session& session, const std::string& view, std::FILE* to) {
   const TableStyle style{::isatty(::fileno(to)) != 0 && std::getenv("NO_COLOR") == nullptr};
   for (const auto& scenario : session.scenarios) {
-    const auto rows = summarize_rows(scenario, session.relative_to);
+    const auto rows = summarize_rows(scenario);
     fmt::print(to, "{}", render_table(scenario, rows, style));
     if (const auto* chosen = scenario.scenario.find_view(view))
       fmt::print(to, "{}\n", render_view(*chosen, rows));
@@ -346,7 +347,6 @@ int run(const Options& options) {
         session.machine.busy_percent);
   session.date = now_iso8601();
   session.command = own_command_line();
-  session.relative_to = options.relative_to;
   const InterruptScope interrupts;
   for (const auto& scenario : scenarios) {
     if (interrupted()) break;
