@@ -3,12 +3,12 @@
 
 JOBS ?= $(shell nproc)
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
-BENCH ?= tun --quick
+BENCH ?= tun wireguard --quick
 
 .PHONY: build bench test lint install fuzz clean help
 
 help:
-	@echo "make bench    install, build, and compare ways of forwarding between two TUN devices (about 5 minutes)"
+	@echo "make bench    install, build, and compare ways of forwarding between two TUN devices, and WireGuard (about 5 minutes)"
 	@echo "make test     install, build, and run every test"
 	@echo "make build    install and build into build/release"
 	@echo "make lint     clang-format and clang-tidy over the tree"
