@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 #include "carrier/name_lookup.h"
 #include "carrier/route_devices.h"
@@ -45,12 +46,16 @@ class IcmpNode final : public Node {
   [[nodiscard]] const IcmpTarget* client() const {
     return std::get_if<IcmpTarget>(&settings_.role);
   }
+  [[nodiscard]] const std::vector<IcmpUser>& users() const {
+    return std::get<std::vector<IcmpUser>>(settings_.role);
+  }
   [[nodiscard]] Result<std::vector<std::string>> wanted_devices() const;
   [[nodiscard]] bool up_to_date() const;
   Result<> apply();
   Result<> attach(IcmpCarrier& carrier);
   Result<> set_flow(IcmpCarrier& carrier);
   Result<> remove_flow(IcmpCarrier& carrier, const IcmpNodeSettings& settings);
+  Result<> remove_former_users(const IcmpNodeSettings& former);
   void try_to_apply();
   void on_changes_settled();
   void look_up();
@@ -117,7 +122,8 @@ Result<std::vector<std::string>> IcmpNode::wanted_devices() const {
   if (!settings_.devices.empty()) return settings_.devices;
   auto socket = netlink::Socket::open();
   if (!socket) return tl::unexpected(socket.error());
-  return client() != nullptr ? devices_towards(*socket, addresses_) : default_devices(*socket);
+  return client() != nullptr ? devices_towards(*socket, addresses_, settings_.mark)
+                             : default_devices(*socket);
 }
 
 // Everything that should be attached is. Others' flows may have moved the devices meanwhile.
@@ -178,14 +184,17 @@ std::vector<IcmpServer> IcmpNode::servers(const IcmpNodeSettings& settings) cons
 }
 
 Result<> IcmpNode::set_flow(IcmpCarrier& carrier) {
-  if (const auto* user = std::get_if<IcmpUser>(&settings_.role)) return carrier.set_user(*user);
   for (const auto& server : servers(settings_))
     if (auto done = carrier.set_server(server); !done) return done;
+  if (client() != nullptr) return {};
+  for (const auto& user : users())
+    if (auto done = carrier.set_user(user); !done) return done;
   return {};
 }
 
 Result<> IcmpNode::remove_flow(IcmpCarrier& carrier, const IcmpNodeSettings& settings) {
-  if (const auto* user = std::get_if<IcmpUser>(&settings.role)) return carrier.remove_user(*user);
+  if (const auto* users = std::get_if<std::vector<IcmpUser>>(&settings.role))
+    return carrier.remove_users(*users);
   for (const auto& server : servers(settings))
     if (auto done = carrier.remove_server(server); !done) return done;
   return {};
@@ -246,17 +255,30 @@ Result<bool> IcmpNode::reconfigure(const NodeConfig& config) {
   // Another server is another flow; so is another role.
   if (wanted.netns != settings_.netns || (before == nullptr) != (after == nullptr)) return false;
   if (before != nullptr && before->ticket.server != after->ticket.server) return false;
-  if (before == nullptr &&
-      std::get<IcmpUser>(settings_.role).name != std::get<IcmpUser>(wanted.role).name)
-    return false;
   const auto former = std::exchange(settings_, wanted);
   attached_.clear();  // so that the options are applied to each
-  auto done = apply();
+  auto done = remove_former_users(former);
+  if (done) done = apply();
   if (done) return true;
   settings_ = former;
   attached_.clear();
   if (auto restored = apply(); !restored) log::error("{}", restored.error().message);
   return tl::unexpected(done.error());
+}
+
+/// First of all, because others may get their tags.
+Result<> IcmpNode::remove_former_users(const IcmpNodeSettings& former) {
+  if (client() != nullptr) return {};
+  auto gone = std::get<std::vector<IcmpUser>>(former.role);
+  std::erase_if(gone, [&](const IcmpUser& user) {
+    return std::ranges::find(users(), user.name, &IcmpUser::name) != users().end();
+  });
+  const auto scope = NetnsScope::enter(netns_.get());
+  if (!scope) return tl::unexpected(scope.error());
+  if (gone.empty()) return {};
+  auto carrier = IcmpCarrier::open();
+  if (!carrier) return tl::unexpected(carrier.error());
+  return carrier->remove_users(gone);
 }
 
 std::vector<std::pair<std::string, std::string>> IcmpNode::details() const {
@@ -265,11 +287,13 @@ std::vector<std::pair<std::string, std::string>> IcmpNode::details() const {
     details = {{"role", "connect"},
                {"server", target->ticket.server.to_string()},
                {"tag", target->ticket.tag.to_string()}};
-  else if (const auto* user = std::get_if<IcmpUser>(&settings_.role))
+  else if (users().size() == 1)
     details = {{"role", "serve"},
-               {"user", user->name},
-               {"port", std::to_string(user->port)},
-               {"tag", user->tag.to_string()}};
+               {"user", users().front().name},
+               {"port", std::to_string(users().front().port)},
+               {"tag", users().front().tag.to_string()}};
+  else
+    details = {{"role", "serve"}, {"users", std::to_string(users().size())}};
   const auto scope = NetnsScope::enter(netns_.get());
   const auto carrier =
       scope ? IcmpCarrier::find(BpfPins::Access::read) : tl::unexpected(scope.error());
@@ -281,13 +305,18 @@ std::vector<std::pair<std::string, std::string>> IcmpNode::details() const {
       counts.rx_packets += more.rx_packets;
     };
     const auto ours = servers(settings_);
+    std::set<std::pair<Profile, std::uint16_t>> tags;
+    if (client() == nullptr)
+      for (const auto& user : users()) tags.insert({user.tag.profile, user.tag.value});
     for (const auto& [server, more] : state->servers)
       if (std::ranges::find(ours, server) != ours.end()) add(more);
+    std::size_t sessions = 0;
     for (const auto& user : state->users)
-      if (client() == nullptr && user.user.tag == std::get<IcmpUser>(settings_.role).tag) {
+      if (client() == nullptr && tags.contains({user.user.tag.profile, user.user.tag.value})) {
         add(user.counts);
-        details.emplace_back("sessions", std::to_string(user.sessions));
+        sessions += user.sessions;
       }
+    if (client() == nullptr) details.emplace_back("sessions", std::to_string(sessions));
     for (const auto& device : state->devices)
       if (!device.name.empty())
         details.emplace_back("dev " + device.name, device.checksum.mode == ChecksumMode::balance

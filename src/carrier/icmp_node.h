@@ -28,7 +28,8 @@ struct IcmpNodeSettings {
   std::string netns;                 ///< as open_netns() reads it
   std::vector<std::string> devices;  ///< empty: those of the routes
   IcmpDeviceOptions options;
-  std::variant<IcmpTarget, IcmpUser> role;
+  std::uint32_t mark = 0;  ///< of the client's packets, by which their route is chosen
+  std::variant<IcmpTarget, std::vector<IcmpUser>> role;
 
   friend bool operator==(const IcmpNodeSettings&, const IcmpNodeSettings&) = default;
 };

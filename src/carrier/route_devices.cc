@@ -26,11 +26,12 @@ bool is_global(const IpAddress& address) {
 }  // namespace
 
 Result<std::vector<std::string>> devices_towards(netlink::Socket& socket,
-                                                 const std::vector<IpAddress>& addresses) {
+                                                 const std::vector<IpAddress>& addresses,
+                                                 std::uint32_t mark) {
   std::vector<std::string> names;
   Result<> missing;
   for (const auto& address : addresses) {
-    const auto route = socket.route_to(address);
+    const auto route = socket.route_to(address, mark);
     if (!route) {
       missing = tl::unexpected(route.error());
       continue;

@@ -11,10 +11,10 @@
 
 namespace warren::carrier {
 
-/// The devices through which packets to these addresses leave now. Addresses without a route are
+/// The devices through which packets with this mark to these addresses leave now. Addresses without a route are
 /// passed over, as long as one has a route.
 [[nodiscard]] Result<std::vector<std::string>> devices_towards(
-    netlink::Socket& socket, const std::vector<IpAddress>& addresses);
+    netlink::Socket& socket, const std::vector<IpAddress>& addresses, std::uint32_t mark = 0);
 
 /// The devices of the default routes, through which clients from anywhere come.
 [[nodiscard]] Result<std::vector<std::string>> default_devices(netlink::Socket& socket);

@@ -64,10 +64,16 @@ std::string describe(const Json& status) {
   for (const auto& node : status.at("nodes")) {
     const auto name = node.at("name").get<std::string>();
     std::vector<std::string> details;
-    for (const auto& [key, value] : node.at("details").items())
-      details.push_back(fmt::format("{} {}", key, value.get<std::string>()));
-    text += fmt::format("  {} ({}): {}\n", name, node.at("kind").get<std::string>(),
-                        fmt::join(details, ", "));
+    std::string peers;  // each has much to tell
+    for (const auto& [key, value] : node.at("details").items()) {
+      auto detail = fmt::format("{} {}", key, value.get<std::string>());
+      if (key.starts_with("peer "))
+        peers += fmt::format("    {}\n", detail);
+      else
+        details.push_back(std::move(detail));
+    }
+    text += fmt::format("  {} ({}): {}\n{}", name, node.at("kind").get<std::string>(),
+                        fmt::join(details, ", "), peers);
     const auto& ports = node.at("ports");
     for (const auto& port : ports) {
       const bool only = ports.size() == 1;

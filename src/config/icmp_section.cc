@@ -12,21 +12,6 @@ using carrier::IcmpTarget;
 using carrier::Profile;
 using carrier::Tag;
 
-// The value that a word stands for, among those that are possible.
-template <class T>
-T choice(TomlTable& section, const char* key, T fallback,
-         const std::vector<std::pair<std::string_view, T>>& choices) {
-  const auto parse = [&](std::string_view text) -> Result<T> {
-    std::string possible;
-    for (const auto& [word, value] : choices) {
-      if (word == text) return value;
-      possible += fmt::format("{}\"{}\"", possible.empty() ? "" : " or ", word);
-    }
-    return fail(fmt::format("{} is \"{}\"; it must be {}", key, text, possible));
-  };
-  return section.parse(key, parse).value_or(fallback);
-}
-
 Result<Tag> parse_tag(std::string_view text) {
   auto tag = Tag::parse(text);
   if (tag && tag->profile != Profile::warren)
@@ -37,8 +22,8 @@ Result<Tag> parse_tag(std::string_view text) {
 // `tag`, or `uid` in the profile tutu. A tag that is picked anew at each start would make tickets
 // worthless, so it is not left out here.
 Tag read_tag(TomlTable& section) {
-  const auto profile = choice<Profile>(section, "profile", Profile::warren,
-                                       {{"warren", Profile::warren}, {"tutu", Profile::tutu}});
+  const auto profile = read_choice<Profile>(section, "profile", Profile::warren,
+                                            {{"warren", Profile::warren}, {"tutu", Profile::tutu}});
   const auto uid = section.integer("uid", 0, 255);
   const auto tag = section.parse("tag", parse_tag);
   if (profile == Profile::tutu) {
@@ -72,7 +57,8 @@ carrier::IcmpUser read_serve(TomlTable& section, const std::string& name) {
   user.port = static_cast<std::uint16_t>(section.integer("port", 1, 65535).value_or(0));
   user.tag = read_tag(section);
   user.from = section.parse("from", IpPrefix::parse);
-  user.any_first = choice<bool>(section, "first", false, {{"wireguard", false}, {"any", true}});
+  user.any_first =
+      read_choice<bool>(section, "first", false, {{"wireguard", false}, {"any", true}});
   user.max_age_seconds = static_cast<std::uint32_t>(
       std::chrono::duration_cast<std::chrono::seconds>(
           read_duration(section, "max_age", std::chrono::seconds(user.max_age_seconds)))
@@ -101,21 +87,26 @@ IcmpTarget read_connect(TomlTable& section) {
 
 }  // namespace
 
+std::vector<std::string> read_icmp_devices(TomlTable& section,
+                                           carrier::IcmpDeviceOptions& options) {
+  options.checksum = read_choice<ChecksumMode>(section, "checksum", ChecksumMode::automatic,
+                                               {{"auto", ChecksumMode::automatic},
+                                                {"balance", ChecksumMode::balance},
+                                                {"software", ChecksumMode::software}});
+  options.xdp = read_choice<bool>(section, "xdp", false, {{"auto", true}, {"off", false}});
+  return section.strings("dev");
+}
+
 IcmpNodeSettings read_icmp_section(TomlTable& section, const std::string& name) {
   IcmpNodeSettings settings;
   settings.netns = section.string("netns").value_or("");
-  settings.devices = section.strings("dev");
-  settings.options.checksum = choice<ChecksumMode>(section, "checksum", ChecksumMode::automatic,
-                                                   {{"auto", ChecksumMode::automatic},
-                                                    {"balance", ChecksumMode::balance},
-                                                    {"software", ChecksumMode::software}});
-  settings.options.xdp = choice<bool>(section, "xdp", false, {{"auto", true}, {"off", false}});
+  settings.devices = read_icmp_devices(section, settings.options);
   if (!section.has("role"))
     section.error("role",
                   "role is missing: \"serve\" takes users' UDP out of ICMP, \"connect\" carries "
                   "UDP to a server");
-  if (choice<bool>(section, "role", false, {{"serve", true}, {"connect", false}}))
-    settings.role = read_serve(section, name);
+  if (read_choice<bool>(section, "role", false, {{"serve", true}, {"connect", false}}))
+    settings.role = std::vector{read_serve(section, name)};
   else
     settings.role = read_connect(section);
   return settings;

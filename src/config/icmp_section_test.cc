@@ -28,7 +28,7 @@ TEST(IcmpSection, ReadsAServer) {
       "[icmp.alice]\nrole = \"serve\"\nport = 51820\ntag = \"3fa2\"\nfrom = \"203.0.113.0/24\"\n"
       "first = \"any\"\nmax_age = \"2min\"\ndev = [\"eth0\", \"eth1\"]\nchecksum = "
       "\"balance\"\nxdp = \"auto\"\n");
-  const auto& user = std::get<carrier::IcmpUser>(settings.role);
+  const auto& user = std::get<std::vector<carrier::IcmpUser>>(settings.role).front();
   EXPECT_EQ(user.name, "alice");
   EXPECT_EQ(user.port, 51820);
   EXPECT_EQ(user.tag, carrier::Tag{0x3fa2});

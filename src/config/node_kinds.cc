@@ -9,7 +9,7 @@
 namespace warren::config {
 
 std::span<const NodeKind> node_kinds() {
-  static const std::array<NodeKind, 3> kinds = {{
+  static const std::array<NodeKind, 4> kinds = {{
       {"tun",
        {},
        [](TomlTable& section, const std::string& node) -> std::shared_ptr<const NodeConfig> {
@@ -32,6 +32,13 @@ std::span<const NodeKind> node_kinds() {
        {},
        [](TomlTable& section, const std::string& node) -> std::shared_ptr<const NodeConfig> {
          return std::make_shared<carrier::IcmpNodeConfig>(read_icmp_section(section, node));
+       },
+       nullptr},
+      {"wireguard",
+       {},
+       [](TomlTable& section, const std::string& node) -> std::shared_ptr<const NodeConfig> {
+         return std::make_shared<tunnel::WireguardNodeConfig>(
+             read_wireguard_section(section, node));
        },
        nullptr},
   }};

@@ -2,8 +2,12 @@
 /// in the document.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <warren/tun.h>
 
@@ -11,6 +15,7 @@
 #include "config/toml_reader.h"
 #include "core/port.h"
 #include "io/impairment.h"
+#include "tunnel/wireguard_node.h"
 
 namespace warren::config {
 
@@ -21,10 +26,33 @@ namespace warren::config {
 /// [icmp.NAME]
 [[nodiscard]] carrier::IcmpNodeSettings read_icmp_section(TomlTable& section,
                                                           const std::string& name);
+/// [wireguard.NAME]
+[[nodiscard]] tunnel::WireguardSettings read_wireguard_section(TomlTable& section,
+                                                               const std::string& name);
+/// Notes a name that no device can have.
+void check_device_name(TomlTable& section, const std::string& name);
+/// `dev`, `checksum` and `xdp`: how the ICMP carrier is attached.
+[[nodiscard]] std::vector<std::string> read_icmp_devices(TomlTable& section,
+                                                         carrier::IcmpDeviceOptions& options);
 /// The key `medium`: "ip" (default) or "ethernet".
 [[nodiscard]] Medium read_medium(TomlTable& section);
 
 /// "10.0.0.0/8 via 10.0.1.2 metric 5"; "default" is 0.0.0.0/0, or ::/0 where the gateway is IPv6.
 [[nodiscard]] Result<Route> parse_route(std::string_view text);
+
+/// The value that a word stands for, among those that are possible.
+template <class T>
+T read_choice(TomlTable& section, const char* key, T fallback,
+              const std::vector<std::pair<std::string_view, T>>& choices) {
+  const auto parse = [&](std::string_view text) -> Result<T> {
+    std::string possible;
+    for (const auto& [word, value] : choices) {
+      if (word == text) return value;
+      possible += fmt::format("{}\"{}\"", possible.empty() ? "" : " or ", word);
+    }
+    return fail(fmt::format("{} is \"{}\"; it must be {}", key, text, possible));
+  };
+  return section.parse(key, parse).value_or(fallback);
+}
 
 }  // namespace warren::config

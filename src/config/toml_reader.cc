@@ -4,6 +4,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
@@ -78,6 +79,10 @@ std::vector<std::string> TomlTable::keys() const {
   std::vector<std::string> keys;
   for (const auto& [key, value] : as_table(table_)) keys.emplace_back(key.str());
   return keys;
+}
+
+std::string TomlTable::beside_file(std::string_view path) const {
+  return (std::filesystem::path(state_->name).parent_path() / path).string();
 }
 
 std::string TomlTable::where() const {

@@ -44,6 +44,8 @@ class TomlTable {
   /// Whether the key is there; does not count as reading it.
   [[nodiscard]] bool has(std::string_view key) const;
   [[nodiscard]] std::vector<std::string> keys() const;
+  /// A path in the file as the rest of the program sees it: relative ones are relative to the file.
+  [[nodiscard]] std::string beside_file(std::string_view path) const;
 
   [[nodiscard]] std::optional<std::string> string(std::string_view key);
   [[nodiscard]] std::optional<std::int64_t> integer(std::string_view key, std::int64_t min,

@@ -71,19 +71,6 @@ std::vector<std::string_view> words_of(std::string_view text) {
   }
 }
 
-void check_name(TomlTable& section, const std::string& name) {
-  if (name.size() > max_device_name)
-    section.error(section.position(),
-                  fmt::format("\"{}\" is too long for a device: {} bytes, and {} are possible",
-                              name, name.size(), max_device_name));
-  const auto impossible = [](unsigned char c) {
-    return c <= ' ' || c == 0x7f || c == '/' || c == ':' || c == '%';
-  };
-  if (std::ranges::any_of(name, impossible))
-    section.error(section.position(),
-                  fmt::format("\"{}\" cannot name a device: no spaces, `/`, `:` and `%`", name));
-}
-
 template <class T>
 std::optional<std::uint32_t> as_u32(const std::optional<T>& value) {
   if (!value) return std::nullopt;
@@ -127,8 +114,21 @@ Result<Route> parse_route(std::string_view text) {
   return route;
 }
 
+void check_device_name(TomlTable& section, const std::string& name) {
+  if (name.size() > max_device_name)
+    section.error(section.position(),
+                  fmt::format("\"{}\" is too long for a device: {} bytes, and {} are possible",
+                              name, name.size(), max_device_name));
+  const auto impossible = [](unsigned char c) {
+    return c <= ' ' || c == 0x7f || c == '/' || c == ':' || c == '%';
+  };
+  if (std::ranges::any_of(name, impossible))
+    section.error(section.position(),
+                  fmt::format("\"{}\" cannot name a device: no spaces, `/`, `:` and `%`", name));
+}
+
 TunConfig read_tun_section(TomlTable& section, const std::string& name) {
-  check_name(section, name);
+  check_device_name(section, name);
   TunConfig tun;
   tun.name = name;
   tun.mode = section.parse("mode", parse_mode).value_or(TunMode::tun);

@@ -23,6 +23,11 @@ Result<std::unique_ptr<WireguardService>> WireguardService::create(Loop& loop, T
     log::info("{}: the device is gone ({})", name, std::strerror(error));
     end();
   };
+  if (options.icmp) {
+    auto flows = IcmpFlows::create(loop, name, std::move(*options.icmp), /*port=*/0, /*mark=*/0);
+    if (!flows) return tl::unexpected(flows.error());
+    service->flows_ = std::move(*flows);
+  }
   auto interface = WireguardInterface::create(loop, std::move(tun), std::move(options.interface));
   if (!interface) return tl::unexpected(interface.error());
   service->interface_ = std::move(*interface);
@@ -30,7 +35,22 @@ Result<std::unique_ptr<WireguardService>> WireguardService::create(Loop& loop, T
 }
 
 Result<> WireguardService::configure(const wireguard::DeviceConfig& config) {
-  return interface_->configure(config);
+  if (!flows_) return interface_->configure(config);
+  const auto before = interface_->status();
+  auto done = flows_->move(config.listen_port.value_or(before.listen_port),
+                           config.fwmark.value_or(before.fwmark));
+  if (done) done = interface_->configure(config);
+  // Another port than was asked for: any, or what was before a mistake.
+  const auto now = interface_->status();
+  if (auto moved = flows_->move(now.listen_port, now.fwmark); !moved && done) done = moved;
+  return done;
+}
+
+std::vector<std::pair<std::string, std::string>> WireguardService::details() const {
+  auto details = interface_->details();
+  if (flows_)
+    for (auto& detail : flows_->details()) details.push_back(std::move(detail));
+  return details;
 }
 
 void WireguardService::describe(wireguard::SecretText& out) const {

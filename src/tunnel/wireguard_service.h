@@ -1,9 +1,11 @@
-/// A WireGuard interface, and the socket under which wg(8) finds it.
+/// A WireGuard interface, the socket under which wg(8) finds it, and the carrier of its datagrams.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 
+#include "tunnel/icmp_flows.h"
 #include "tunnel/uapi_server.h"
 #include "tunnel/wireguard_interface.h"
 
@@ -15,6 +17,8 @@ class WireguardService {
   struct Options {
     /// on_device_gone is the service's.
     WireguardInterface::Options interface{};
+    /// Not there: plain UDP.
+    std::optional<IcmpFlowsSettings> icmp{};
     /// The device or the socket's file was deleted, which both mean that the interface is to end. Must not
     /// destroy the service.
     std::function<void()> on_end;
@@ -27,6 +31,8 @@ class WireguardService {
 
   /// The code of an error is the errno value that wg(8) would get.
   Result<> configure(const wireguard::DeviceConfig& config);
+  /// Names and values, as Node::details().
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> details() const;
   [[nodiscard]] WireguardInterface& interface() noexcept { return *interface_; }
   [[nodiscard]] const WireguardInterface& interface() const noexcept { return *interface_; }
 
@@ -34,6 +40,8 @@ class WireguardService {
   WireguardService() = default;
   void describe(wireguard::SecretText& out) const;
 
+  // The last to go: nothing leaves in plain before.
+  std::unique_ptr<IcmpFlows> flows_;
   std::unique_ptr<WireguardInterface> interface_;
   std::unique_ptr<UapiServer> server_;
 };
