@@ -18,6 +18,7 @@
 #include "cli/ask.h"
 #include "cli/background.h"
 #include "cli/commands.h"
+#include "cli/icmp.h"
 #include "cli/signals.h"
 #include "control/notify.h"
 #include "core/log.h"
@@ -35,6 +36,11 @@ constexpr std::uint32_t default_mtu = 1420;  // of wg-quick, and of all others
 struct WireguardOptions {
   std::string name;
   bool foreground = false;
+  unsigned threads = 0;
+  std::string carrier = "udp";
+  std::vector<std::string> tickets;
+  std::vector<std::string> users;
+  IcmpDeviceFlags device;
 };
 
 /// What is made before the process goes to the background. There are no keys yet: a child does not
@@ -116,22 +122,63 @@ Result<Parts> make_parts(const WireguardOptions& options) {
   return Parts{std::move(*tun), std::move(*made), path};
 }
 
-Result<> give_up_privileges() {
+/// "alice:3fa2"
+Result<carrier::IcmpUser> parse_user(const std::string& text) {
+  const auto colon = text.find(':');
+  auto name = carrier::parse_user(std::string_view(text).substr(0, colon));
+  if (!name) return tl::unexpected(name.error());
+  if (colon == std::string::npos) return fail("there is no tag: write NAME:TAG", EINVAL);
+  const auto tag = carrier::Tag::parse(std::string_view(text).substr(colon + 1));
+  if (!tag) return tl::unexpected(tag.error());
+  return carrier::IcmpUser{.name = std::move(*name), .tag = *tag};
+}
+
+Result<std::optional<tunnel::IcmpFlowsSettings>> read_carrier(const WireguardOptions& options) {
+  tunnel::IcmpFlowsSettings flows{.devices = options.device.devices,
+                                  .options = options.device.options()};
+  for (const auto& text : options.tickets) {
+    auto ticket = carrier::read_ticket(text);
+    if (!ticket) return fail_in("--ticket", ticket.error());
+    flows.servers.push_back({.ticket = std::move(*ticket)});
+  }
+  for (const auto& text : options.users) {
+    auto user = parse_user(text);
+    if (!user) return fail_in("--user", user.error());
+    flows.users.push_back(std::move(*user));
+  }
+  const bool empty = flows.servers.empty() && flows.users.empty();
+  if (options.carrier == "icmp" && empty)
+    return fail("--carrier icmp needs --ticket for each server, or --user NAME:TAG for each user",
+                EINVAL);
+  if (options.carrier == "icmp") return flows;
+  if (!empty || !flows.devices.empty())
+    return fail("--ticket, --user and --dev belong to --carrier icmp", EINVAL);
+  return std::optional<tunnel::IcmpFlowsSettings>();
+}
+
+Result<> give_up_privileges(bool carrier) {
   if (auto hidden = hide_memory(); !hidden) return hidden;
+  // Kernel programs, and their pins, which lie among the machine's mounts where ours are others.
+  if (carrier)
+    return keep_capabilities({CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_IPC_LOCK, CAP_BPF,
+                              CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE});
   // Sockets' marks, ports below 1024, and memory for the keys of many peers.
   return keep_capabilities({CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_IPC_LOCK});
 }
 
 /// Until the interface ends: by a signal, or because its device or its socket is gone.
-Result<> run(Parts parts, const std::function<void()>& ready) {
-  if (auto given_up = give_up_privileges(); !given_up) return given_up;
+Result<> run(Parts parts, WireguardService::Options service_options,
+             const std::function<void()>& ready) {
+  if (auto given_up = give_up_privileges(service_options.icmp.has_value()); !given_up)
+    return given_up;
   const auto signals = open_signals({SIGTERM, SIGINT, SIGHUP});
   if (!signals) return tl::unexpected(signals.error());
   auto loop = Loop::create();
   if (!loop) return tl::unexpected(loop.error());
   const auto name = parts.tun.name();
+  service_options.on_end = [&loop = **loop] { loop.stop(); };
   auto service = WireguardService::create(**loop, std::move(parts.tun), std::move(parts.listener),
-                                          {.on_end = [&loop = **loop] { loop.stop(); }});
+                                          std::move(service_options));
   if (!service) return tl::unexpected(service.error());
   auto watch = (*loop)->watch(signals->get(), [&] {
     if (next_signal(*signals) != 0) (*loop)->stop();
@@ -148,18 +195,22 @@ Result<> run(Parts parts, const std::function<void()>& ready) {
 Result<> start(const WireguardOptions& options) {
   const bool foreground = options.foreground || environment("WG_PROCESS_FOREGROUND") == "1";
   if (!foreground) close_inherited();
+  auto icmp = read_carrier(options);
+  if (!icmp) return tl::unexpected(icmp.error());
+  const WireguardService::Options service{.interface = {.threads = options.threads},
+                                          .icmp = std::move(*icmp)};
   auto parts = make_parts(options);
   if (!parts) return tl::unexpected(parts.error());
   const auto own_socket = parts->own_socket;
   Result<> done;
   if (foreground) {
-    done = run(std::move(*parts), [] {});
+    done = run(std::move(*parts), service, [] {});
   } else {
     auto parent = fork_to_background();
     if (parent) {
       const auto wanted = environment("LOG_LEVEL");
       const auto output = wanted.empty() || wanted == "silent" ? Output::discard : Output::keep;
-      done = run(std::move(*parts), [&] { is_ready(std::move(*parent), output); });
+      done = run(std::move(*parts), service, [&] { is_ready(std::move(*parent), output); });
     } else {
       done = tl::unexpected(parent.error());
     }
@@ -185,6 +236,20 @@ void add_wireguard(CLI::App& app, Chosen& chosen) {
   command->add_option("NAME", options->name, "the interface, such as wg0")->required();
   command->add_flag("-f,--foreground", options->foreground,
                     "stay in the foreground, and say what is wrong on stderr");
+  command
+      ->add_option("--threads", options->threads,
+                   "that encrypt (default: as many as suit this machine)")
+      ->check(CLI::Range(0, 64));
+  command
+      ->add_option("--carrier", options->carrier,
+                   "udp (default), or icmp: datagrams travel inside ICMP echo messages")
+      ->check(CLI::IsMember({"udp", "icmp"}));
+  command->add_option("--ticket", options->tickets,
+                      "a server's ticket, or a file with one, for --carrier icmp; may be repeated");
+  command->add_option("--user", options->users,
+                      "NAME:TAG of a user that comes to this interface's port inside ICMP; may be "
+                      "repeated");
+  options->device.add_to(*command, "those of the routes");
   command->set_version_flag("--version", "warren-wireguard " WARREN_VERSION);
   command->footer(
       "Goes to the background when the interface and /var/run/wireguard/NAME.sock are there. Ends "
@@ -196,7 +261,9 @@ void add_wireguard(CLI::App& app, Chosen& chosen) {
       "  warren wireguard wg0 && wg setconf wg0 wg0.conf && ip link set wg0 up\n"
       "  LOG_LEVEL=debug warren wireguard -f wg0        # and watch it\n"
       "  WG_QUICK_USERSPACE_IMPLEMENTATION=warren-wireguard wg-quick up wg0\n"
-      "  ip link delete wg0                             # ends it\n");
+      "  ip link delete wg0                             # ends it\n"
+      "  warren wireguard wg0 --carrier icmp --ticket alice.ticket\n"
+      "  warren wireguard wg0 --carrier icmp --user alice:3fa2      # on the server\n");
   command->callback([options, &chosen] { chosen = [options] { return wireguard(*options); }; });
 }
 

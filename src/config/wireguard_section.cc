@@ -247,6 +247,8 @@ WireguardSettings read_wireguard_section(TomlTable& section, const std::string& 
   settings.tun.name = name;
   settings.tun.offload = true;
   settings.tun.mtu = default_mtu;
+  settings.tun.netns = section.string("netns").value_or("");
+  settings.threads = static_cast<unsigned>(section.integer("threads", 0, 64).value_or(0));
   std::vector<PeerCarrier> carriers;
   if (section.has("config"))
     read_config_file(section, settings, carriers, name);

@@ -61,12 +61,15 @@ class WireguardSectionTest : public ::testing::Test {
 };
 
 TEST_F(WireguardSectionTest, ReadsEverything) {
-  const auto settings = read(section(
-      "listen = 51820\naddress = [\"10.7.0.1/24\", \"fd07::1/64\"]\nmtu = 1400\nfwmark = 0xca6c\n",
-      "preshared-key-file = \"psk\"\nendpoint = \"[2001:db8::7]:443\"\nkeepalive = 25\n"
-      "allowed-ips = [\"10.7.0.2/32\", \"10.8.3.4/16\"]\n"));
+  const auto settings = read(
+      section("listen = 51820\naddress = [\"10.7.0.1/24\", \"fd07::1/64\"]\nmtu = 1400\nthreads = "
+              "2\nnetns = \"red\"\nfwmark = 0xca6c\n",
+              "preshared-key-file = \"psk\"\nendpoint = \"[2001:db8::7]:443\"\nkeepalive = 25\n"
+              "allowed-ips = [\"10.7.0.2/32\", \"10.8.3.4/16\"]\n"));
   EXPECT_EQ(settings.tun.name, "wg0");
   EXPECT_EQ(settings.tun.mtu, 1400U);
+  EXPECT_EQ(settings.tun.netns, "red");
+  EXPECT_EQ(settings.threads, 2U);
   EXPECT_EQ(settings.tun.addresses.size(), 2U);
   EXPECT_EQ(settings.device.listen_port, 51820);
   EXPECT_EQ(settings.device.fwmark, 0xca6cU);

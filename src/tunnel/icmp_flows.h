@@ -16,9 +16,9 @@ namespace warren::tunnel {
 
 struct IcmpFlowsSettings {
   std::vector<std::string> devices;  ///< empty: those of the routes
-  carrier::IcmpDeviceOptions options;
-  std::vector<carrier::IcmpTarget> servers;
-  std::vector<carrier::IcmpUser> users;  ///< `port` is the interface's
+  carrier::IcmpDeviceOptions options{};
+  std::vector<carrier::IcmpTarget> servers{};
+  std::vector<carrier::IcmpUser> users{};  ///< `port` is the interface's
 
   friend bool operator==(const IcmpFlowsSettings&, const IcmpFlowsSettings&) = default;
 };

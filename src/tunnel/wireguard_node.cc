@@ -70,9 +70,10 @@ Result<> WireguardNode::start(Loop& loop) {
   auto listener = listen_uapi(uapi_path(settings_.tun.name));
   if (!listener) return tl::unexpected(listener.error());
   // Who says so is a part of the service, which cannot end while it speaks.
-  auto service = WireguardService::create(
-      loop, std::move(*tun), std::move(*listener),
-      {.icmp = settings_.icmp, .on_end = [this, &loop] { end_.set(loop.now()); }});
+  auto service = WireguardService::create(loop, std::move(*tun), std::move(*listener),
+                                          {.interface = {.threads = settings_.threads},
+                                           .icmp = settings_.icmp,
+                                           .on_end = [this, &loop] { end_.set(loop.now()); }});
   if (!service) return tl::unexpected(service.error());
   service_ = std::move(*service);
   return service_->configure(*config);
@@ -86,7 +87,8 @@ void WireguardNode::end() {
 
 Result<bool> WireguardNode::reconfigure(const NodeConfig& config) {
   const auto& wanted = static_cast<const WireguardNodeConfig&>(config).settings();
-  if (!service_ || needs_new_device(settings_.tun, wanted.tun) || wanted.icmp != settings_.icmp)
+  if (!service_ || needs_new_device(settings_.tun, wanted.tun) || wanted.icmp != settings_.icmp ||
+      wanted.threads != settings_.threads)
     return false;
   auto done = change(settings_, wanted);
   const auto former = std::exchange(settings_, wanted);

@@ -31,6 +31,7 @@ struct WireguardSettings {
   /// As wg(8) reads it; then `device` and the secrets come from there, and there are no key files.
   std::string config_file;
   std::optional<IcmpFlowsSettings> icmp;
+  unsigned threads = 0;  ///< as WireguardInterface::Options has them
   /// fingerprint_of() the secrets, so that a changed key is a changed description.
   std::array<std::uint8_t, 32> fingerprint{};
 

@@ -21,7 +21,7 @@ class WireguardService {
     std::optional<IcmpFlowsSettings> icmp{};
     /// The device or the socket's file was deleted, which both mean that the interface is to end. Must not
     /// destroy the service.
-    std::function<void()> on_end;
+    std::function<void()> on_end{};
   };
 
   /// `listener`: as UapiServer takes it.
