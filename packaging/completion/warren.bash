@@ -46,7 +46,7 @@ _warren() {
   local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" words=""
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W "up status reload down doctor bench icmp --help --version" -- "$current")
+    mapfile -t COMPREPLY < <(compgen -W "up status reload down doctor bench icmp wireguard --help --version" -- "$current")
     return
   fi
   if [ "${COMP_WORDS[1]}" = icmp ]; then
@@ -54,6 +54,14 @@ _warren() {
     return
   fi
   case "$previous" in
+    --carrier) words="udp icmp" ;;
+    --checksum) words="auto balance software" ;;
+    --xdp) words="auto off" ;;
+    --dev) words="$(cd /sys/class/net && echo *)" ;;
+    --threads | --user) return ;;
+    --ticket)
+      mapfile -t COMPREPLY < <(compgen -f -- "$current")
+      return ;;
     --io) words="auto io_uring epoll" ;;
     --log-level) words="error warning info debug" ;;
     --name | --duration | --warmup | --repeat | --row | --peer | --relative-to | --only) return ;;
@@ -69,6 +77,7 @@ _warren() {
       status) words="--json --watch --help" ;;
       reload | down) words="--help" ;;
       doctor) words="--json --help" ;;
+      wireguard) words="--foreground --threads --carrier --ticket --user --dev --checksum --xdp --version --help" ;;
       bench) words="--list --quick --only --duration --warmup --repeat --row --peer --relative-to --view --out
                     --json --flamegraph --help" ;;
     esac

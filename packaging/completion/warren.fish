@@ -20,6 +20,17 @@ complete -c warren -n __fish_use_subcommand -a bench -d 'Measure links side by s
 
 complete -c warren -n __fish_use_subcommand -a icmp -d 'Carry UDP inside ICMP echo messages'
 
+complete -c warren -n __fish_use_subcommand -a wireguard -d 'Make a WireGuard interface, which wg configures'
+complete -c warren -n '__fish_seen_subcommand_from wireguard' -s f -l foreground -d 'Stay in the foreground'
+complete -c warren -n '__fish_seen_subcommand_from wireguard' -l version -d 'Version'
+complete -c warren -n '__fish_seen_subcommand_from wireguard' -l threads -x -d 'That encrypt'
+complete -c warren -n '__fish_seen_subcommand_from wireguard' -l carrier -x -a 'udp icmp' -d 'What datagrams travel in'
+complete -c warren -n '__fish_seen_subcommand_from wireguard' -l ticket -r -d "A server's ticket"
+complete -c warren -n '__fish_seen_subcommand_from wireguard' -l user -x -d 'NAME:TAG of a user'
+complete -c warren -n '__fish_seen_subcommand_from wireguard' -l dev -x -a '(command ls /sys/class/net)' -d 'Interface'
+complete -c warren -n '__fish_seen_subcommand_from wireguard' -l checksum -x -a 'auto balance software' -d 'Who completes checksums'
+complete -c warren -n '__fish_seen_subcommand_from wireguard' -l xdp -x -a 'auto off' -d 'In the driver'
+
 complete -c warren -n '__fish_seen_subcommand_from up' -F
 complete -c warren -n '__fish_seen_subcommand_from up' -l name -x -d 'Name of the instance'
 complete -c warren -n '__fish_seen_subcommand_from up' -l check -d 'Only read the file'

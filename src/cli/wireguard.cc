@@ -157,7 +157,6 @@ Result<std::optional<tunnel::IcmpFlowsSettings>> read_carrier(const WireguardOpt
 }
 
 Result<> give_up_privileges(bool carrier) {
-  if (auto hidden = hide_memory(); !hidden) return hidden;
   // Kernel programs, and their pins, which lie among the machine's mounts where ours are others.
   if (carrier)
     return keep_capabilities({CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, CAP_IPC_LOCK, CAP_BPF,

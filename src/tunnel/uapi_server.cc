@@ -1,5 +1,6 @@
 #include "tunnel/uapi_server.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <net/if.h>
 #include <sys/epoll.h>
@@ -85,6 +86,9 @@ Result<> UapiServer::start() {
   if (::getsockopt(listener_.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0)
     return fail_errno("use the descriptor for wg(8)");
   if (listens == 0) return fail("use the descriptor for wg(8): it does not listen", EINVAL);
+  const int flags = ::fcntl(listener_.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(listener_.get(), F_SETFL, flags | O_NONBLOCK) != 0)
+    return fail_errno("use the descriptor for wg(8)");
   epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_) return fail_errno("make an epoll descriptor");
   if (!path_.empty())

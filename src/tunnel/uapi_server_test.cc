@@ -138,13 +138,13 @@ TEST_F(UapiServerTest, AnswersErrno) {
     say(client, text);
     return hear(client);
   };
-  EXPECT_EQ(ask("set=1\nlisten_port=1\n\n"), fmt::format("errno={}\n\n", EADDRINUSE));
-  EXPECT_EQ(ask("set=1\nlisten_port=2\n\n"), fmt::format("errno={}\n\n", EIO));
-  EXPECT_EQ(ask("set=1\nlisten_port=3\n\n"), fmt::format("errno={}\n\n", ENOMEM));
-  EXPECT_EQ(ask("set=1\nlisten_port=x\n\n"), fmt::format("errno={}\n\n", EINVAL));
-  EXPECT_EQ(ask("set=1\nprivate_key=12\n\n"), fmt::format("errno={}\n\n", EINVAL));
-  EXPECT_EQ(ask("set=1\nlisten_port\n\n"), fmt::format("errno={}\n\n", EPROTO));
-  EXPECT_EQ(ask("get=2\n\n"), fmt::format("errno={}\n\n", EPROTO));
+  EXPECT_EQ(ask("set=1\nlisten_port=1\n\n"), fmt::format("errno=-{}\n\n", EADDRINUSE));
+  EXPECT_EQ(ask("set=1\nlisten_port=2\n\n"), fmt::format("errno=-{}\n\n", EIO));
+  EXPECT_EQ(ask("set=1\nlisten_port=3\n\n"), fmt::format("errno=-{}\n\n", ENOMEM));
+  EXPECT_EQ(ask("set=1\nlisten_port=x\n\n"), fmt::format("errno=-{}\n\n", EINVAL));
+  EXPECT_EQ(ask("set=1\nprivate_key=12\n\n"), fmt::format("errno=-{}\n\n", EINVAL));
+  EXPECT_EQ(ask("set=1\nlisten_port\n\n"), fmt::format("errno=-{}\n\n", EPROTO));
+  EXPECT_EQ(ask("get=2\n\n"), fmt::format("errno=-{}\n\n", EPROTO));
   EXPECT_EQ(ask("get=1\n\n"), "listen_port=51820\nerrno=0\n\n");
 }
 
@@ -254,6 +254,17 @@ TEST_F(UapiServerTest, LeavesAnothersFileAlone) {
   const auto other = listen_uapi(folder_.socket());
   ASSERT_TRUE(other);
   EXPECT_TRUE(call(folder_.socket()));
+}
+
+TEST_F(UapiServerTest, TakesAListenerThatWaits) {
+  stop();
+  auto listener = listen_uapi(folder_.socket());
+  ASSERT_TRUE(listener);
+  ASSERT_EQ(::fcntl(listener->get(), F_SETFL, 0), 0);
+  serve(std::move(listener));
+  const auto client = call(folder_.socket());
+  say(client, "get=1\n\n");
+  EXPECT_EQ(hear(client), "listen_port=51820\nerrno=0\n\n");
 }
 
 TEST_F(UapiServerTest, RemovesItsFile) {

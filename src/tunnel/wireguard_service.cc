@@ -3,11 +3,13 @@
 #include <cstring>
 
 #include "core/log.h"
+#include "linux/privileges.h"
 
 namespace warren::tunnel {
 
 Result<std::unique_ptr<WireguardService>> WireguardService::create(Loop& loop, Tun tun, Fd listener,
                                                                    Options options) {
+  if (auto hidden = hide_memory(); !hidden) return tl::unexpected(hidden.error());
   std::unique_ptr<WireguardService> service(new WireguardService);
   const auto name = tun.name();
   // First of all, so that the file goes where something fails. It answers nobody before the loop runs.

@@ -167,7 +167,7 @@ void write_peer(SecretText& out, const PeerStatus& peer) {
 }
 
 void write_end(SecretText& out, int error) {
-  fmt::format_to(std::back_inserter(out), "errno={}\n\n", error);
+  fmt::format_to(std::back_inserter(out), "errno={}\n\n", -error);
 }
 
 }  // namespace warren::wireguard::uapi

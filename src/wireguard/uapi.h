@@ -38,7 +38,8 @@ using Request = std::variant<Get, DeviceConfig>;
 // The answer to get is the device, its peers and the end; that to set is the end alone.
 void write_device(SecretText& out, const DeviceStatus& device);
 void write_peer(SecretText& out, const PeerStatus& peer);
-/// `error` is an errno value, 0 where all went well.
+/// `error` is an errno value, 0 where all went well. It is written as the kernel returns it, negative,
+/// which is how wg(8) reads it.
 void write_end(SecretText& out, int error);
 
 }  // namespace warren::wireguard::uapi

@@ -185,7 +185,7 @@ TEST(Uapi, WritesNothingOfAnInterfaceThatHasNothing) {
   SecretText out;
   write_device(out, {});
   write_end(out, EADDRINUSE);
-  EXPECT_EQ(std::string(out.begin(), out.end()), "errno=98\n\n");
+  EXPECT_EQ(std::string(out.begin(), out.end()), "errno=-98\n\n");
 }
 
 }  // namespace
