@@ -439,6 +439,27 @@ SH
 SH
 }
 
+@test "a silent peer is looked up by its name again" {
+  { declare -f start_on; cat <<'SH'; } | hosts
+    printf '[Interface]\nPrivateKey = %s\nAddress = 10.7.0.1/32\n[Peer]\nPublicKey = %s\nAllowedIPs = 10.7.0.2/32\nEndpoint = right.test:51820\n' \
+      "$(cat left.key)" "$(cat right.pub)" >wg-left.conf
+    printf '[wireguard.wg-left]\nconfig = "wg-left.conf"\n' >left.toml
+    cp /etc/hosts hosts
+    echo 10.9.0.77 right.test >>hosts
+    mount --bind hosts /etc/hosts
+    interface right warren wireguard
+    wg set wg-right peer $(cat left.pub) allowed-ips 10.7.0.1/32
+    start_on left
+    until_true sh -c 'wg show wg-left endpoints | grep 10.9.0.77:51820'
+    ! left ping -q -c 1 -w 1 10.7.0.2
+    cp hosts moved
+    sed -i 's/^10.9.0.77/10.9.0.2/' moved
+    cat moved >hosts
+    until_true ping_left
+    wg show wg-left endpoints | grep 10.9.0.2:51820
+SH
+}
+
 @test "a port in use is told by warren up" {
   { declare -f write_networks start_on; cat <<'SH'; } | hosts
     write_networks
