@@ -61,7 +61,7 @@ const DescribedNode* find_end(TomlTable& root, const std::vector<DescribedNode>&
     return nullptr;
   }
   if (node->kind->medium == nullptr) {
-    root.error(end.position, fmt::format("link to \"{}\": an {} has no ports; it needs no link",
+    root.error(end.position, fmt::format("link to \"{}\": [{}.…] has no ports; it needs no link",
                                          end.text, node->kind->name));
     return nullptr;
   }

@@ -4,6 +4,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -290,10 +291,11 @@ TomlDocument::~TomlDocument() = default;
 Result<TomlDocument> TomlDocument::read_file(const std::string& path) {
   errno = 0;
   std::ifstream in(path, std::ios::binary);
-  std::string text(max_size + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  std::string text;
+  std::array<char, 65536> piece;
+  while (text.size() <= max_size && in.read(piece.data(), piece.size()).gcount() > 0)
+    text.append(piece.data(), static_cast<std::size_t>(in.gcount()));
   if (!in.is_open() || in.bad()) return fail_errno("cannot read " + path);
-  text.resize(static_cast<std::size_t>(in.gcount()));
   if (text.size() > max_size)
     return fail(fmt::format("{} is larger than {} bytes", path, max_size));
   return parse(text, path);

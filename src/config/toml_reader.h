@@ -132,8 +132,8 @@ class TomlTable {
 
 class TomlDocument {
  public:
-  /// The largest file that is read.
-  static constexpr std::size_t max_size = 1 << 20;
+  /// The largest file that is read: enough for the peers that a WireGuard interface can have.
+  static constexpr std::size_t max_size = std::size_t{16} << 20;
 
   /// Errors name the file, or the first place that is not TOML.
   [[nodiscard]] static Result<TomlDocument> read_file(const std::string& path);
