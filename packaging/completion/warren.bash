@@ -86,7 +86,7 @@ _warren() {
       status:* | reload:* | down:*) words="$(_warren_instances)" ;;
       up:* | bench:*)
         mapfile -t COMPREPLY < <(compgen -d -S / -- "$current"; compgen -f -X '!*.toml' -- "$current")
-        [ "${COMP_WORDS[1]}" = up ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W tun -- "$current")
+        [ "${COMP_WORDS[1]}" = up ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "tun icmp impaired wireguard" -- "$current")
         return ;;
     esac
   fi
