@@ -201,6 +201,20 @@ TOML
   jq -e '.results[0].gbps.median > 0 and (.results[1].failed | contains("the last words"))' out/results.json
 }
 
+@test "counts a row as failed that fails with one workload of several" {
+  write_scenario <<'TOML'
+[workload.nowhere]
+client = "left"
+server = "right"
+address = "10.0.0.9"
+TOML
+  run "$WARREN" bench ./small.toml "${short[@]}"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"0 rows measured, 1 failed"* ]]
+  [[ "$output" == *"small cable, nowhere: iperf3"* ]]
+  jq -e '.results[0].gbps.median > 0 and .results[0].failed == null and .results[1].failed != null' out/results.json
+}
+
 @test "names the place and the nearest name of an unknown host" {
   write_scenario <<'TOML'
 [[row]]

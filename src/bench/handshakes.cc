@@ -34,6 +34,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t window = InitiationBatch::size;
 constexpr auto rest = std::chrono::milliseconds(55);  // of an initiator, between two handshakes
 constexpr auto lost_after = std::chrono::seconds(1);
+constexpr Milliseconds setup_patience{60000};
 constexpr std::uint64_t finished_every = 8;
 constexpr std::uint32_t index_bits = 14;
 static_assert(HandshakeLoad::most_initiators <= 1 << index_bits);
@@ -292,10 +293,13 @@ Result<Handshakes> Handshakes::open(const Host& client, const Host& server,
                                                  SocketAddress(load.endpoint, *port), load, *key);
   if (auto added = add_peers(server, load.device, initiators->configuration()); !added)
     return tl::unexpected(added.error());
-  const auto answered = wait_until("an answer to each initiator", [&]() -> Result<bool> {
-    if (auto ran = initiators->run(Milliseconds(100)); !ran) return tl::unexpected(ran.error());
-    return initiators->all_answered();
-  });
+  const auto answered = wait_until(
+      "an answer to each initiator",
+      [&]() -> Result<bool> {
+        if (auto ran = initiators->run(Milliseconds(100)); !ran) return tl::unexpected(ran.error());
+        return initiators->all_answered();
+      },
+      setup_patience);
   if (!answered) return tl::unexpected(answered.error());
   initiators->reset();
   return Handshakes(std::move(initiators));

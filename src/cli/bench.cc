@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -222,24 +223,30 @@ struct Outcome {
   bool interrupted = false;
 };
 
+// What became of a row, from its results: one per workload and direction.
+void count_row(std::span<const RowResult> results, const std::string& scenario, Outcome& outcome) {
+  const auto failed = std::find_if(results.begin(), results.end(),
+                                   [](const RowResult& r) { return r.failed.has_value(); });
+  const auto any = [&](auto condition) {
+    return std::any_of(results.begin(), results.end(), condition);
+  };
+  if (failed != results.end())
+    outcome.failures.push_back(
+        fmt::format("{} {}, {}: {}", scenario, failed->row, failed->workload, *failed->failed));
+  else if (any([](const RowResult& r) { return r.skipped.has_value(); }))
+    ++outcome.skipped;
+  else if (any([](const RowResult& r) { return !r.runs.empty(); }))
+    ++outcome.measured;
+}
+
 Outcome summarize(const std::vector<ScenarioResult>& scenarios) {
   Outcome outcome;
   for (const auto& scenario : scenarios) {
     outcome.interrupted = outcome.interrupted || scenario.interrupted;
-    std::string last;
-    for (const auto& row : scenario.rows) {
-      if (row.row == last) continue;
-      if (row.failed) {
-        outcome.failures.push_back(
-            fmt::format("{} {}: {}", scenario.scenario.name, row.row, *row.failed));
-      } else if (row.skipped) {
-        ++outcome.skipped;
-      } else if (!row.runs.empty()) {
-        ++outcome.measured;
-      } else {
-        continue;
-      }
-      last = row.row;
+    const std::span<const RowResult> all(scenario.rows);
+    for (std::size_t begin = 0, end = 0; begin < all.size(); begin = end) {
+      while (end < all.size() && all[end].row == all[begin].row) ++end;
+      count_row(all.subspan(begin, end - begin), scenario.scenario.name, outcome);
     }
   }
   return outcome;
