@@ -19,13 +19,18 @@ enum class DropReason : std::uint8_t {
   device_error,  ///< the kernel refused the packet
   wrong_medium,  ///< not what the port carries: neither IPv4 nor IPv6 on an IP port
   impaired,      ///< lost on purpose by an impairment node
-  no_peer,       ///< WireGuard: no peer has the destination among its allowed IPs
+  no_peer,       ///< tunnels: no peer has the destination, or the sender is none
   no_endpoint,   ///< WireGuard: where the peer is is not known
   no_session,    ///< WireGuard: none with that peer, or none that the message belongs to
   not_authentic,  ///< WireGuard: not from whom it claims to be
   replayed,       ///< WireGuard: received before, or too old to tell
-  wrong_source,   ///< WireGuard: the source address is not one of the peer's allowed IPs
+  wrong_source,   ///< the source address is not one of a WireGuard peer, or no single host's
   under_load,     ///< WireGuard: the sender of a handshake has to prove its address first
+  same_port,      ///< switch: the receiver is behind the port that the frame came in by
+  isolated,       ///< switch: between ports that are kept apart
+  reserved,       ///< switch: a group address whose frames stay on their line (802.1Q, 8.6.3)
+  loop,           ///< switch: it came back while it was being sent on: the links make a circle
+  wrong_network,  ///< VXLAN: of another network (VNI)
   count_
 };
 inline constexpr std::size_t drop_reason_count = static_cast<std::size_t>(DropReason::count_);

@@ -65,13 +65,13 @@ const DescribedNode* find_end(TomlTable& root, const std::vector<DescribedNode>&
                                          end.text, node->kind->name));
     return nullptr;
   }
-  const auto& ports = node->kind->ports;
-  if (ports.empty() && dot == std::string::npos) return &*node;
-  if (ports.empty()) {
+  if (node->kind->ports == nullptr && dot == std::string::npos) return &*node;
+  if (node->kind->ports == nullptr) {
     root.error(end.position, fmt::format("link to \"{}\": \"{}\" has one port; write \"{}\"",
                                          end.text, name, name));
     return nullptr;
   }
+  const auto ports = node->kind->ports(*node->config);
   if (dot != std::string::npos && std::ranges::find(ports, end.text.substr(dot + 1)) != ports.end())
     return &*node;
   std::string choices;

@@ -5,11 +5,12 @@
 #include "config/sections.h"
 #include "io/impair_node.h"
 #include "io/tun_node.h"
+#include "l2/switch_node.h"
 
 namespace warren::config {
 
 std::span<const NodeKind> node_kinds() {
-  static const std::array<NodeKind, 4> kinds = {{
+  static const std::array<NodeKind, 5> kinds = {{
       {"tun",
        {},
        [](TomlTable& section, const std::string& node) -> std::shared_ptr<const NodeConfig> {
@@ -19,8 +20,7 @@ std::span<const NodeKind> node_kinds() {
          const auto mode = static_cast<const TunNodeConfig&>(config).tun().mode;
          return mode == TunMode::tap ? Medium::ethernet : Medium::ip;
        }},
-      {"impair",
-       {"a", "b"},
+      {"impair", [](const NodeConfig&) { return std::vector<std::string>{"a", "b"}; },
        [](TomlTable& section, const std::string&) -> std::shared_ptr<const NodeConfig> {
          const auto medium = read_medium(section);
          return std::make_shared<ImpairNodeConfig>(medium, read_impair_section(section));
@@ -41,6 +41,14 @@ std::span<const NodeKind> node_kinds() {
              read_wireguard_section(section, node));
        },
        nullptr},
+      {"switch",
+       [](const NodeConfig& config) {
+         return static_cast<const l2::SwitchNodeConfig&>(config).settings().ports;
+       },
+       [](TomlTable& section, const std::string&) -> std::shared_ptr<const NodeConfig> {
+         return std::make_shared<l2::SwitchNodeConfig>(read_switch_section(section));
+       },
+       [](const NodeConfig&) { return Medium::ethernet; }},
   }};
   return kinds;
 }

@@ -14,8 +14,8 @@ namespace warren::config {
 
 struct NodeKind {
   std::string_view name;  ///< the section, [NAME.…]
-  std::vector<std::string_view>
-      ports;  ///< empty for a node with one port, which links call by the node's name
+  /// Its ports' names; null for a node with one port, which links call by the node's name.
+  std::vector<std::string> (*ports)(const NodeConfig& config);
   /// Reads the section of node `node`; mistakes are noted in the document.
   std::shared_ptr<const NodeConfig> (*read)(TomlTable& section, const std::string& node);
   /// What the ports of such a node carry; none where it has no ports, and so no links.

@@ -15,6 +15,7 @@
 #include "config/toml_reader.h"
 #include "core/port.h"
 #include "io/impairment.h"
+#include "l2/switch_node.h"
 #include "tunnel/wireguard_node.h"
 
 namespace warren::config {
@@ -23,6 +24,8 @@ namespace warren::config {
 [[nodiscard]] TunConfig read_tun_section(TomlTable& section, const std::string& name);
 /// [impair.NAME]
 [[nodiscard]] ImpairmentConfig read_impair_section(TomlTable& section);
+/// [switch.NAME]
+[[nodiscard]] l2::SwitchSettings read_switch_section(TomlTable& section);
 /// [icmp.NAME]
 [[nodiscard]] carrier::IcmpNodeSettings read_icmp_section(TomlTable& section,
                                                           const std::string& name);

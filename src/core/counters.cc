@@ -36,6 +36,16 @@ std::string_view drop_reason_name(DropReason reason) noexcept {
       return "wrong_source";
     case DropReason::under_load:
       return "under_load";
+    case DropReason::same_port:
+      return "same_port";
+    case DropReason::isolated:
+      return "isolated";
+    case DropReason::reserved:
+      return "reserved";
+    case DropReason::loop:
+      return "loop";
+    case DropReason::wrong_network:
+      return "wrong_network";
     case DropReason::count_:
       break;
   }

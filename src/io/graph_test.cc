@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "io/impair_node.h"
-#include "io/memory_node.h"
+#include "core/memory_node.h"
 
 namespace warren {
 namespace {

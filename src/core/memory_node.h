@@ -20,6 +20,7 @@ class MemoryNode final : public Node {
   void inject(Batch& batch) noexcept { port_.inject(batch); }
   /// What has arrived, in order; the caller may take packets out.
   [[nodiscard]] std::vector<Packet>& arrived() noexcept { return arrived_; }
+  [[nodiscard]] unsigned batches() const noexcept { return port_.batches; }
   [[nodiscard]] unsigned flushes() const noexcept { return port_.flushes; }
 
  private:
@@ -29,6 +30,7 @@ class MemoryNode final : public Node {
         : Port("port"), capabilities_(capabilities), arrived_(arrived) {}
     [[nodiscard]] Capabilities capabilities() const noexcept override { return capabilities_; }
     void receive(Batch& batch) noexcept override {
+      ++batches;
       received.packets.add(batch.size());
       received.bytes.add(batch.total_bytes());
       for (std::size_t i = 0; i < batch.size(); ++i) arrived_.push_back(batch.take(i));
@@ -39,6 +41,7 @@ class MemoryNode final : public Node {
       emit(batch);
       emit_flush();
     }
+    unsigned batches = 0;
     unsigned flushes = 0;
 
    private:
