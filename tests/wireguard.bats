@@ -40,7 +40,7 @@ read -r -d '' hosts_prologue <<'BASH' || true
     ping_right() { right ping -q -c 1 -w 3 10.7.0.1; }
     gone() { [ ! -e /run/wireguard/$1.sock ] && ! ip -n ${2:-left} link show $1; }
     # The interface's process, which says its name in its command line.
-    process_of() { pgrep -f "^(warren|warren-wireguard|wireguard-go) (wireguard )?$1( |\$)"; }
+    process_of() { pgrep -f "^(warren|warren-wireguard|wireguard-go) (.* )?$1( |\$)"; }
     ended() { ! process_of $1; }
 BASH
 
@@ -469,6 +469,35 @@ SH
     ! right warren up right.toml 2>err || fail "it ran"
     grep -q 'Address already in use' err || fail "$(cat err)"
     gone wg-right right || fail "something is left"
+SH
+}
+
+@test "everything inside ICMP, with wg-quick" {
+  hosts <<'SH'
+    mount -t bpf none /sys/fs/bpf
+    right warren wireguard wg-right --carrier icmp --user alice:7 --dev wire
+    wg set wg-right private-key right.key listen-port 51820 peer $(cat left.pub) allowed-ips 10.7.0.1/32
+    ip -n right address add 10.7.0.2/24 dev wg-right
+    ip -n right link set wg-right up
+    printf '#!/bin/sh\nexec warren wireguard --carrier icmp --ticket warren-icmp:alice@10.9.0.2:51820/7 "$1"\n' >wrapper
+    chmod 755 wrapper
+    printf '[Interface]\nPrivateKey = %s\nAddress = 10.7.0.1/32\n[Peer]\nPublicKey = %s\nAllowedIPs = 0.0.0.0/0\nEndpoint = 10.9.0.2:51820\n' \
+      "$(cat left.key)" "$(cat right.pub)" >wg-left.conf
+    WG_QUICK_USERSPACE_IMPLEMENTATION=wrapper left wg-quick up ./wg-left.conf
+    ping_left
+    # The way to the server is that of its packets, which have a mark: not into the tunnel.
+    ip -n left link delete wire
+    ip link add wire netns left type veth peer name wire netns right
+    ip -n left link set wire up
+    ip -n right link set wire up
+    ip -n left address add 10.9.0.1/24 dev wire
+    ip -n right address add 10.9.0.2/24 dev wire
+    until_true ping_left
+    left warren icmp list >list
+    grep -q 'interface wire' list && ! grep -q 'interface wg-left' list || fail "$(cat list)"
+    left wg-quick down ./wg-left.conf
+    until_true ended wg-left
+    left warren icmp list | grep 'nothing is carried'
 SH
 }
 

@@ -183,6 +183,8 @@ Result<> run(Parts parts, WireguardService::Options service_options,
     if (next_signal(*signals) != 0) (*loop)->stop();
   });
   if (!watch) return tl::unexpected(watch.error());
+  for (const auto& [what, value] : (*service)->details())
+    log::debug("{}: {} {}", name, what, value);
   log::debug("{}: ready, on {}", name, (*loop)->backend());
   ready();
   control::notify("READY=1");

@@ -79,7 +79,6 @@ class UapiServerTest : public ::testing::Test {
 
   void serve(Result<Fd> listener) {
     ASSERT_TRUE(listener) << listener.error().message;
-    listener_fd_ = listener->get();
     std::promise<Result<>> started;
     auto future = started.get_future();
     thread_ = std::thread([this, &started, fd = std::move(*listener)]() mutable {
@@ -119,7 +118,6 @@ class UapiServerTest : public ::testing::Test {
   SecretText answer_ = "listen_port=51820\n";
   std::size_t peers_ = 0;
   std::atomic<bool> removed_ = false;
-  int listener_fd_ = -1;
   Loop* loop_ = nullptr;
   std::thread thread_;
 };
