@@ -1,0 +1,287 @@
+#include "overlay/vxlan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "offload/segment.h"
+#include "wire/ethernet.h"
+#include "wire/headers.h"
+#include "wire/vxlan.h"
+
+namespace warren::overlay {
+
+using wire::EthernetView;
+using wire::VxlanEditor;
+using wire::VxlanView;
+
+namespace {
+
+constexpr std::size_t header = VxlanView::header_length;
+/// UDP over IPv4 takes 65507 bytes. Round, so that IPv6 with options fits too.
+constexpr std::size_t max_datagram = 65000;
+/// The kernel's UDP_MAX_SEGMENTS before Linux 6.9.
+constexpr std::size_t max_segments = 64;
+
+std::uint64_t mix(std::uint64_t hash, std::uint64_t value) noexcept {
+  hash = (hash ^ value) * 0x9e3779b97f4a7c15U;
+  return hash ^ hash >> 32;
+}
+
+}  // namespace
+
+std::size_t VxlanEngine::AddressHash::operator()(const IpAddress& address) const noexcept {
+  const auto bytes = std::as_bytes(std::span(address.bytes));
+  return mix(mix(address.ipv6 ? 1 : 0, wire::load_raw<std::uint64_t>(bytes.data())),
+             wire::load_raw<std::uint64_t>(bytes.data() + 8));
+}
+
+VxlanEngine::VxlanEngine(VxlanOutput& output, Pool& pool, Counters& frames,
+                         const l2::MacTable::Limits& table, std::uint64_t seed)
+    : output_(output), pool_(pool), frames_(frames), table_(table, seed) {
+  config_.table = table;
+}
+
+// Set-up.
+
+Result<> VxlanEngine::check(const VxlanConfig& config) {
+  if (config.vni > VxlanView::max_vni)
+    return fail(
+        fmt::format("VNI {} is too large; {} is the largest", config.vni, VxlanView::max_vni));
+  if (config.peers.size() > max_peers)
+    return fail(
+        fmt::format("{} peers are too many; {} are possible", config.peers.size(), max_peers));
+  const auto less = [](const IpAddress& a, const IpAddress& b) {
+    return std::tie(a.ipv6, a.bytes) < std::tie(b.ipv6, b.bytes);
+  };
+  std::set<IpAddress, decltype(less)> peers(less);
+  for (const auto& peer : config.peers)
+    if (!peers.insert(peer).second)
+      return fail(fmt::format("the peer {} is there twice", peer.to_string()));
+  for (const auto& [mac, peer] : config.addresses) {
+    const auto number = l2::mac_number(mac);
+    if (number == 0 || l2::is_group_mac(number))
+      return fail(fmt::format("{} is no single host's address", mac.to_string()));
+    if (!peers.contains(peer))
+      return fail(fmt::format("{} is to be behind {}, which is not among the peers",
+                              mac.to_string(), peer.to_string()));
+  }
+  return {};
+}
+
+Result<> VxlanEngine::configure(const VxlanConfig& config) {
+  if (auto good = check(config); !good) return good;
+  if (config.addresses.size() > table_.limits().max_entries)
+    return fail(fmt::format("{} static addresses are more than the table of {} takes",
+                            config.addresses.size(), table_.limits().max_entries));
+  table_.set_ageing(config.table.ageing);
+  set_peers(config.peers);
+  for (const auto& former : config_.addresses)
+    if (std::ranges::find(config.addresses, former) == config.addresses.end())
+      table_.erase(l2::mac_number(former.mac));
+  for (const auto& [mac, peer] : config.addresses)
+    if (!table_.set_static(l2::mac_number(mac), find(peer)))
+      return fail(fmt::format("{} is to be behind {}: the table of {} addresses has no room for it",
+                              mac.to_string(), peer.to_string(), table_.limits().max_entries));
+  config_ = config;
+  return {};
+}
+
+void VxlanEngine::set_peers(const std::vector<IpAddress>& addresses) {
+  for (PeerId id = 0; id < peers_.size(); ++id) {
+    auto& peer = peers_[id];
+    if (peer == nullptr || std::ranges::find(addresses, peer->address) != addresses.end()) continue;
+    table_.erase_owner(id);
+    by_address_.erase(peer->address);
+    peer.reset();
+  }
+  everybody_.clear();
+  for (const auto& address : addresses) {
+    auto id = find(address);
+    if (id == no_peer) {
+      auto hole = std::find(peers_.begin(), peers_.end(), nullptr);
+      if (hole == peers_.end()) hole = peers_.insert(hole, nullptr);
+      *hole = std::make_unique<Peer>();
+      (*hole)->address = address;
+      id = static_cast<PeerId>(hole - peers_.begin());
+      by_address_.emplace(address, id);
+    }
+    everybody_.push_back(id);
+  }
+}
+
+VxlanEngine::PeerId VxlanEngine::find(const IpAddress& address) const noexcept {
+  const auto found = by_address_.find(address);
+  return found == by_address_.end() ? no_peer : found->second;
+}
+
+// From frames to datagrams.
+
+void VxlanEngine::send_frames(Batch& batch, Time now) noexcept {
+  frames_.packets.add(batch.size());
+  frames_.bytes.add(batch.total_bytes());
+  for (std::size_t i = 0; i < batch.size(); ++i) send_frame(batch.take(i), now);
+  batch.clear();
+  flush();
+}
+
+void VxlanEngine::send_frame(Packet frame, Time now) noexcept {
+  const std::span<const std::byte> bytes = frame.bytes();
+  if (bytes.size() < EthernetView::min_header_length) return frames_.drop(DropReason::malformed);
+  const auto destination = l2::mac_number(bytes.first<6>());
+  const auto one = l2::is_group_mac(destination) ? no_peer : table_.find(destination, now);
+  const Way way{one == no_peer ? std::span<const PeerId>(everybody_) : std::span(&one, 1),
+                source_for(bytes)};
+  if (way.peers.empty()) return frames_.drop(DropReason::no_peer);
+  if (frame.offload().is_super_packet()) return send_segments(std::move(frame), way);
+  if (frame.offload().checksum_pending()) {
+    const auto done = offload::complete_checksum(frame.bytes(), frame.offload(), Medium::ethernet);
+    if (!done) return frames_.drop(done.error());
+  }
+  send_whole(std::move(frame), way);
+}
+
+// The header goes in front of the frame, where it lies.
+void VxlanEngine::send_whole(Packet frame, const Way& way) noexcept {
+  if (header + frame.size() > max_datagram) return frames_.drop(DropReason::too_big);
+  if (frame.headroom() < header) frame = with_headroom(std::move(frame));
+  if (!frame) return frames_.drop(DropReason::no_buffer);
+  frame.offload() = {};
+  VxlanEditor(frame.prepend(header)).write(config_.vni);
+  dispatch(std::move(frame), way, 1);
+}
+
+// Where all buffers wait to be sent, they are sent now.
+Packet VxlanEngine::allocate() noexcept {
+  auto packet = pool_.allocate();
+  if (!packet) {
+    flush();
+    packet = pool_.allocate();
+  }
+  return packet;
+}
+
+Packet VxlanEngine::with_headroom(Packet frame) noexcept {
+  auto roomy = allocate();
+  if (!roomy || roomy.headroom() < header || roomy.tailroom() < frame.size()) return {};
+  roomy.resize(frame.size());
+  std::memcpy(roomy.data(), frame.data(), frame.size());
+  return roomy;
+}
+
+// Each segment is written right behind its header: the copy that segmentation needs is the only one.
+void VxlanEngine::send_segments(Packet frame, const Way& way) noexcept {
+  const auto plan = offload::SegmentPlan::make(frame.bytes(), frame.offload(), Medium::ethernet);
+  if (!plan) return frames_.drop(plan.error());
+  const auto largest = header + plan->max_segment_size();
+  const auto room = std::min(max_datagram, pool_.packet_size());
+  if (largest > room) return frames_.drop(DropReason::too_big);
+  const auto per_datagram = std::min(max_segments, room / largest);
+  for (std::size_t first = 0; first < plan->count(); first += per_datagram) {
+    const auto count = std::min(per_datagram, plan->count() - first);
+    auto datagram = allocate();
+    if (!datagram) return frames_.drop(DropReason::no_buffer);
+    datagram.resize((count - 1) * largest + header + plan->segment_size(first + count - 1));
+    if (count > 1) {
+      datagram.offload().gso_type = OffloadHeader::gso_udp;
+      datagram.offload().gso_size = static_cast<std::uint16_t>(largest);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      auto* message = datagram.data() + i * largest;
+      VxlanEditor(message).write(config_.vni);
+      plan->write_segment(first + i, message + header);
+    }
+    dispatch(std::move(datagram), way, count);
+  }
+}
+
+// All peers are sent the same bytes.
+void VxlanEngine::dispatch(Packet datagram, const Way& way, std::size_t count) noexcept {
+  if (held_.full()) flush();
+  VxlanDatagram out;
+  out.bytes = datagram.bytes();
+  out.segment_size = datagram.offload().gso_size;
+  out.source = way.source;
+  held_.push(std::move(datagram));
+  for (const auto id : way.peers) {
+    if (datagram_count_ == datagrams_.size()) send_pending();
+    auto& peer = *peers_[id];
+    peer.sent.add(count);
+    out.to = &peer.address;
+    datagrams_[datagram_count_++] = out;
+  }
+}
+
+void VxlanEngine::send_pending() noexcept {
+  output_.send_datagrams(std::span(datagrams_).first(datagram_count_));
+  datagram_count_ = 0;
+}
+
+void VxlanEngine::flush() noexcept {
+  if (datagram_count_ != 0) send_pending();
+  held_.clear();
+}
+
+// The packets of a flow have one source port, so that they keep their order.
+std::uint16_t VxlanEngine::source_for(std::span<const std::byte> frame) const noexcept {
+  if (config_.source_ports <= 1) return 0;
+  std::uint64_t hash = 0;
+  const auto headers = wire::parse_headers(frame, Medium::ethernet);
+  if (!headers) {
+    hash = mix(mix(0, wire::load_raw<std::uint64_t>(frame.data())),
+               wire::load_raw<std::uint32_t>(frame.data() + 8));
+  } else {
+    const auto* ip = frame.data() + headers->l3;
+    const auto hosts = headers->ipv6 ? std::span(ip + 8, 32) : std::span(ip + 12, 8);
+    for (std::size_t i = 0; i < hosts.size(); i += 8)
+      hash = mix(hash, wire::load_raw<std::uint64_t>(hosts.data() + i));
+    // Only the first fragment of a packet has ports, and the others are to follow it.
+    if (!headers->fragment && headers->l4_length >= 4)
+      hash = mix(hash, wire::load_raw<std::uint32_t>(frame.data() + headers->l4));
+  }
+  return static_cast<std::uint16_t>((hash & 0xffffffffU) * config_.source_ports >> 32);
+}
+
+// From datagrams to frames.
+
+void VxlanEngine::receive_datagrams(std::span<const ReceivedVxlan> datagrams, Time now) noexcept {
+  for (const auto& datagram : datagrams) {
+    const auto from = find(datagram.from);
+    const auto size = datagram.segment_size == 0 ? datagram.bytes.size() : datagram.segment_size;
+    auto rest = datagram.bytes;
+    do {
+      const auto message = rest.first(std::min(size, rest.size()));
+      rest = rest.subspan(message.size());
+      receive_message(message, from, now);
+    } while (!rest.empty());
+  }
+  deliver_pending();
+}
+
+void VxlanEngine::receive_message(std::span<const std::byte> message, PeerId from,
+                                  Time now) noexcept {
+  messages.packets.add(1);
+  messages.bytes.add(message.size());
+  if (from == no_peer) return messages.drop(DropReason::no_peer);
+  const auto view = VxlanView::parse(message);
+  if (!view || !view->has_vni() || message.size() < header + EthernetView::min_header_length)
+    return messages.drop(DropReason::malformed);
+  if (view->vni() != config_.vni) return messages.drop(DropReason::wrong_network);
+  const auto frame = message.subspan(header);
+  const auto source = l2::mac_number(frame.subspan<6, 6>());
+  if (source == 0 || l2::is_group_mac(source)) return messages.drop(DropReason::wrong_source);
+  if (config_.learning) (void)table_.learn(source, from, now);
+  peers_[from]->received.add(1);
+  if (delivered_count_ == delivered_.size()) deliver_pending();
+  delivered_[delivered_count_++] = frame;
+}
+
+void VxlanEngine::deliver_pending() noexcept {
+  if (delivered_count_ == 0) return;
+  output_.deliver_frames(std::span(delivered_).first(delivered_count_));
+  delivered_count_ = 0;
+}
+
+}  // namespace warren::overlay
