@@ -279,7 +279,11 @@ Result<> IcmpCarrier::set_server(const IcmpServer& server) {
                     "Ask the server for another ticket",
                     context, server.tag.to_string(), ntohs(reply->port)),
         EEXIST);
-  if (auto done = maps_.replies.put(reply_key_of(server), {.port = htons(server.port)}); !done)
+  if (auto done = mark_port(server.port, &icmp_ports::servers, true); !done)
+    return fail_in(context, done.error());
+  auto way_back = reply.value_or(icmp_reply{});
+  way_back.port = htons(server.port);
+  if (auto done = maps_.replies.put(reply_key_of(server), way_back); !done)
     return fail_in(context, full("servers", maps_.replies.capacity(), done.error()).value());
   auto value = there.value_or(icmp_server{});
   value.tag = server.tag.value;
@@ -300,6 +304,10 @@ Result<> IcmpCarrier::set_server(const IcmpServer& server) {
 Result<> IcmpCarrier::remove_server(const IcmpServer& server) {
   auto done = maps_.servers.erase(key_of(server));
   if (done) done = maps_.replies.erase(reply_key_of(server));
+  const auto left = servers();
+  if (done && !left) done = tl::unexpected(left.error());
+  if (done && std::ranges::find(*left, server.port, &IcmpServer::port) == left->end())
+    done = mark_port(server.port, &icmp_ports::servers, false);
   if (!done) return fail_in(fmt::format("remove {}", server.endpoint()), done.error());
   return done;
 }
@@ -311,10 +319,11 @@ Result<> IcmpCarrier::add_user(const IcmpUser& user) {
                             context, user.tag.to_string(), get_name(there->name)),
                 EEXIST);
   // The port is closed before a session can begin.
-  if (auto done = count_port(user.port, 1); !done) return fail_in(context, done.error());
+  if (auto done = mark_port(user.port, &icmp_ports::served, true); !done)
+    return fail_in(context, done.error());
   auto done = maps_.users.put(key_of(user.tag), to_map(user));
   if (done) return done;
-  if (auto undone = count_port(user.port, -1); !undone) log::error("{}", undone.error().message);
+  if (auto undone = unmark_unserved({user.port}); !undone) log::error("{}", undone.error().message);
   return fail_in(context, full("users", maps_.users.capacity(), done.error()).value());
 }
 
@@ -323,9 +332,9 @@ Result<> IcmpCarrier::set_user(const IcmpUser& user) {
   if (there && get_name(there->name) == user.name) {
     auto value = to_map(user);
     value.counts = there->counts;
-    auto done = count_port(user.port, 1);
+    auto done = mark_port(user.port, &icmp_ports::served, true);
     if (done) done = maps_.users.put(key_of(user.tag), value);
-    if (done) done = count_port(ntohs(there->port), -1);
+    if (done) done = unmark_unserved({ntohs(there->port)});
     if (!done) return fail_in(fmt::format("serve {}", user.name), done.error());
   } else if (auto done = add_user(user); !done) {
     return done;
@@ -342,13 +351,15 @@ Result<> IcmpCarrier::remove_user(const IcmpUser& user) { return remove_users({u
 
 Result<> IcmpCarrier::remove_users(const std::vector<IcmpUser>& users) {
   std::set<std::pair<std::uint16_t, std::uint8_t>> gone;
+  std::set<std::uint16_t> ports;
   for (const auto& user : users) {
     const auto key = key_of(user.tag);
-    auto done = maps_.users.erase(key);
-    if (done) done = count_port(user.port, -1);
-    if (!done) return fail_in(fmt::format("remove {}", user.name), done.error());
+    if (auto done = maps_.users.erase(key); !done)
+      return fail_in(fmt::format("remove {}", user.name), done.error());
+    ports.insert(user.port);
     gone.emplace(key.tag, key.profile);
   }
+  if (auto done = unmark_unserved(ports); !done) return fail_in("open a port", done.error());
   // Whoever gets the tag next begins without sessions.
   const auto sessions = maps_.sessions.all();
   if (!sessions) return fail_in("remove sessions", sessions.error());
@@ -358,11 +369,22 @@ Result<> IcmpCarrier::remove_users(const std::vector<IcmpUser>& users) {
   return {};
 }
 
-Result<> IcmpCarrier::count_port(std::uint16_t port, int change) {
-  const __be16 key = htons(port);
-  const auto users = static_cast<std::int64_t>(maps_.ports.find(key).value_or(0)) + change;
-  if (users <= 0) return maps_.ports.erase(key);
-  return maps_.ports.put(key, static_cast<std::uint32_t>(users));
+Result<> IcmpCarrier::mark_port(std::uint16_t port, __u64 icmp_ports::* bits, bool set) {
+  const std::uint32_t word = port / 64U;
+  auto value = maps_.ports.find(word).value_or(icmp_ports{});
+  const __u64 bit = __u64{1} << port % 64U;
+  value.*bits = set ? value.*bits | bit : value.*bits & ~bit;
+  return maps_.ports.put(word, value);
+}
+
+Result<> IcmpCarrier::unmark_unserved(const std::set<std::uint16_t>& ports) {
+  const auto left = users();
+  if (!left) return tl::unexpected(left.error());
+  auto unserved = ports;
+  for (const auto& user : *left) unserved.erase(user.port);
+  for (const auto port : unserved)
+    if (auto done = mark_port(port, &icmp_ports::served, false); !done) return done;
+  return {};
 }
 
 Result<std::vector<IcmpServer>> IcmpCarrier::servers() const {

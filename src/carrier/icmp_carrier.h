@@ -20,6 +20,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -148,7 +149,8 @@ class IcmpCarrier {
   Result<> give_sign_of_life(int exit);
   Result<> detach_index(int ifindex);
   Result<> guard();
-  Result<> count_port(std::uint16_t port, int change);
+  Result<> mark_port(std::uint16_t port, __u64 icmp_ports::* bits, bool set);
+  Result<> unmark_unserved(const std::set<std::uint16_t>& ports);
   [[nodiscard]] bool unused() const;
   [[nodiscard]] IcmpDeviceState device_state(int ifindex, const icmp_device& device) const;
   [[nodiscard]] Result<> add_users_state(IcmpState& state) const;

@@ -200,7 +200,7 @@ class IcmpCarrierTest : public ::testing::Test {
   }
   void expect_nothing_left(const Fd& host, const std::string& device) {
     at(host, [&] {
-      const auto pins = BpfPins::open("icmp-v1", BpfPins::Access::read);
+      const auto pins = BpfPins::open("icmp-v2", BpfPins::Access::read);
       ASSERT_OK(pins);
       EXPECT_FALSE(std::filesystem::exists(pins->directory()));
       std::vector<std::string> names;
@@ -215,14 +215,14 @@ class IcmpCarrierTest : public ::testing::Test {
     options.tcx = tcx;
     serve("alice", 0x3fa2, 5000, options);
     const auto directory =
-        at(server_, [] { return BpfPins::open("icmp-v1", BpfPins::Access::read)->directory(); });
+        at(server_, [] { return BpfPins::open("icmp-v2", BpfPins::Access::read)->directory(); });
     ASSERT_TRUE(std::filesystem::exists(directory));
     wire_.reset();
     server_ = Fd{};
     // The kernel takes a namespace down some time after its last reference.
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (std::filesystem::exists(directory) && std::chrono::steady_clock::now() < deadline) {
-      at(client_, [] { EXPECT_TRUE(BpfPins::open("icmp-v1", BpfPins::Access::change)); });
+      at(client_, [] { EXPECT_TRUE(BpfPins::open("icmp-v2", BpfPins::Access::change)); });
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     EXPECT_FALSE(std::filesystem::exists(directory));
@@ -347,7 +347,7 @@ TEST_F(IcmpCarrierTest, AnotherBuildReplacesProgramsWithoutAnOpenMoment) {
   });
   std::uint32_t before = 0;
   at(client_, [&] {
-    auto pins = BpfPins::open("icmp-v1", BpfPins::Access::change);
+    auto pins = BpfPins::open("icmp-v2", BpfPins::Access::change);
     ASSERT_OK(pins);
     before = read_link(pins->get("link-guard")->get())->program;
     // As if the programs that are attached were of an older build.
@@ -359,7 +359,7 @@ TEST_F(IcmpCarrierTest, AnotherBuildReplacesProgramsWithoutAnOpenMoment) {
   });
   at(client_, [] { ASSERT_OK(IcmpCarrier::open()); });
   at(client_, [&] {
-    auto pins = BpfPins::open("icmp-v1", BpfPins::Access::read);
+    auto pins = BpfPins::open("icmp-v2", BpfPins::Access::read);
     EXPECT_NE(read_link(pins->get("link-guard")->get())->program, before);
     EXPECT_THAT(pins->names("program-"), ::testing::SizeIs(4));
   });
@@ -452,7 +452,7 @@ TEST_F(IcmpCarrierTest, ClsactLeavesOthersAlone) {
   // Somebody else's filter: any program but ours will do.
   Fd other;
   at(server_, [&] {
-    const auto pins = BpfPins::open("icmp-v1", BpfPins::Access::read);
+    const auto pins = BpfPins::open("icmp-v2", BpfPins::Access::read);
     for (const auto& name : pins->names("program-"))
       if (name.ends_with("-restore")) other = std::move(*pins->get(name));
   });

@@ -14,6 +14,7 @@
 
 #include "carrier/attach.h"
 #include "carrier/bpf_link.h"
+#include "carrier/icmp_constants.h"
 #include "carrier/libbpf_words.h"
 #include "core/log.h"
 
@@ -46,7 +47,7 @@ std::uint32_t session_capacity() {
   if (::sysinfo(&info) != 0) return 16384;
   const std::uint64_t memory = std::uint64_t{info.totalram} * info.mem_unit;
   return static_cast<std::uint32_t>(
-      std::clamp<std::uint64_t>(memory / 128 / bytes_each, 4096, 1 << 19));
+      std::clamp<std::uint64_t>(memory / 128 / bytes_each, 4096, 1 << 17));
 }
 
 Result<> reuse_maps(const BpfPins& pins, bpf_object* object) {
@@ -87,7 +88,7 @@ Result<Skeleton> load(const BpfPins& pins, const std::vector<const char*>& witho
   Result<> done;
   if (!skeleton) done = fail_errno("open the kernel programs");
   if (done) {
-    skeleton->rodata->netns_cookie = pins.netns_cookie();
+    set_constants(*skeleton, pins.netns_cookie());
     for (const auto* name : without)
       if (auto* program = ::bpf_object__find_program_by_name(skeleton->obj, name))
         ::bpf_program__set_autoload(program, false);
@@ -207,11 +208,11 @@ Result<std::optional<IcmpMaps>> IcmpMaps::open(const BpfPins& pins) {
     return fd ? std::move(*fd) : Fd{};
   };
   IcmpMaps maps;
-  maps.devices = BpfMap<std::uint32_t, icmp_device>(get("devices"));
+  maps.devices = DeviceTable(get("devices"));
   maps.servers = BpfMap<icmp_server_key, icmp_server>(get("servers"));
   maps.replies = BpfMap<icmp_reply_key, icmp_reply>(get("replies"));
   maps.users = BpfMap<icmp_user_key, icmp_user>(get("users"));
-  maps.ports = BpfMap<__be16, std::uint32_t>(get("ports"));
+  maps.ports = BpfMap<std::uint32_t, icmp_ports>(get("ports"));
   maps.sessions = BpfMap<icmp_session_key, icmp_session>(get("sessions"));
   maps.drops = get("drops");
   if (!done) return tl::unexpected(done.error());

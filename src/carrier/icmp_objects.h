@@ -11,15 +11,16 @@
 #include "carrier/bpf/icmp_abi.h"
 #include "carrier/bpf_map.h"
 #include "carrier/bpf_pins.h"
+#include "carrier/device_table.h"
 
 namespace warren::carrier {
 
 struct IcmpMaps {
-  BpfMap<std::uint32_t, icmp_device> devices;
+  DeviceTable devices;
   BpfMap<icmp_server_key, icmp_server> servers;
   BpfMap<icmp_reply_key, icmp_reply> replies;
   BpfMap<icmp_user_key, icmp_user> users;
-  BpfMap<__be16, std::uint32_t> ports;
+  BpfMap<std::uint32_t, icmp_ports> ports;  ///< by port / 64
   BpfMap<icmp_session_key, icmp_session> sessions;
   Fd drops;
 

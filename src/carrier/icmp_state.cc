@@ -19,7 +19,7 @@ std::string text_of(std::optional<Mechanism> mechanism) {
   return mechanism ? std::string(mechanism_name(*mechanism)) : std::string{};
 }
 
-// The clock of bpf_ktime_get_coarse_ns().
+// The clock of `last_seen`.
 std::uint64_t monotonic_ns() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
@@ -115,8 +115,15 @@ Result<IcmpState> IcmpCarrier::state() const {
   std::ranges::sort(state.devices, {}, &IcmpDeviceState::name);
   const auto servers = maps_.servers.all();
   if (!servers) return tl::unexpected(servers.error());
-  for (const auto& [key, value] : *servers)
-    state.servers.emplace_back(from_map(key, value), value.counts);
+  for (const auto& [key, value] : *servers) {
+    const auto server = from_map(key, value);
+    auto counts = value.counts;
+    if (const auto reply = maps_.replies.find(reply_key_of(server))) {
+      counts.rx_packets = reply->counts.rx_packets;
+      counts.rx_bytes = reply->counts.rx_bytes;
+    }
+    state.servers.emplace_back(server, counts);
+  }
   std::ranges::sort(state.servers, {}, [](const auto& entry) {
     return std::pair(entry.first.name, entry.first.endpoint());
   });

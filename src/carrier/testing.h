@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "carrier/bpf/icmp_abi.h"
+#include "carrier/icmp_constants.h"
 #include "linux/netns.h"
 #include "wire/bytes.h"
 #include "wire/testing.h"
@@ -56,7 +57,7 @@ class Programs {
     }
     Programs out;
     out.skeleton_.reset(icmp_carrier_bpf__open());
-    if (out.skeleton_) out.skeleton_->rodata->netns_cookie = netns_cookie;
+    if (out.skeleton_) set_constants(*out.skeleton_, netns_cookie);
     if (!out.skeleton_ || icmp_carrier_bpf__load(out.skeleton_.get()) != 0) {
       why = std::string("the kernel refused the programs: ") + std::strerror(errno);
       return std::nullopt;
@@ -66,8 +67,9 @@ class Programs {
 
   [[nodiscard]] icmp_carrier_bpf& skeleton() { return *skeleton_; }
 
-  void add_device(std::uint32_t index, const icmp_device& device) {
-    update(skeleton_->maps.devices, index, device);
+  void add_device(std::uint32_t index, icmp_device device) {
+    device.ifindex = index;
+    update(skeleton_->maps.devices, index % ICMP_DEVICES, device);
   }
   /// This host is a client of the destination of `spec`.
   void add_server(const PacketSpec& spec, std::uint16_t tag, std::uint8_t profile = 0) {
@@ -77,14 +79,16 @@ class Programs {
     server.tag = tag;
     server.profile = profile;
     update(skeleton_->maps.servers, icmp_server_key{address, port, 0}, server);
-    update(skeleton_->maps.replies, icmp_reply_key{address, tag, profile, 0}, icmp_reply{port});
+    update(skeleton_->maps.replies, icmp_reply_key{address, tag, profile, 0},
+           icmp_reply{{}, port, {}});
+    mark(spec.destination_port, &icmp_ports::servers);
   }
   /// This host serves `port`. The prefix, first packet and age of `user` are taken as they are.
   void add_user(std::uint16_t tag, std::uint16_t port, icmp_user user = any_user(),
                 std::uint8_t profile = 0) {
     user.port = wire::network(port);
     update(skeleton_->maps.users, icmp_user_key{tag, profile, 0}, user);
-    update(skeleton_->maps.ports, user.port, std::uint32_t{1});
+    mark(port, &icmp_ports::served);
   }
   static icmp_user any_user() {
     icmp_user user{};
@@ -98,6 +102,11 @@ class Programs {
     const icmp_server_key key{address_of(spec, spec.destination_host),
                               wire::network(spec.destination_port), 0};
     EXPECT_TRUE(lookup(skeleton_->maps.servers, key, server));
+    icmp_reply reply{};
+    const icmp_reply_key back{key.address, server.tag, server.profile, 0};
+    EXPECT_TRUE(lookup(skeleton_->maps.replies, back, reply));
+    server.counts.rx_packets = reply.counts.rx_packets;
+    server.counts.rx_bytes = reply.counts.rx_bytes;
     return server.counts;
   }
   [[nodiscard]] icmp_counts user_counts(std::uint16_t tag, std::uint8_t profile = 0) {
@@ -172,6 +181,14 @@ class Programs {
   }
 
  private:
+  void mark(std::uint16_t port, __u64 icmp_ports::* bits) {
+    icmp_ports ports{};
+    const std::uint32_t word = port / 64U;
+    lookup(skeleton_->maps.ports, word, ports);
+    ports.*bits |= __u64{1} << port % 64U;
+    update(skeleton_->maps.ports, word, ports);
+  }
+
   struct Destroy {
     void operator()(icmp_carrier_bpf* skeleton) const { icmp_carrier_bpf__destroy(skeleton); }
   };

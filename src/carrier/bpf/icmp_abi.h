@@ -14,8 +14,8 @@
  *
  * The programs, each attached to every device of `devices` but the guard: `carry` at tc egress (also at the far end of a
  * detour), `restore` at tc ingress, `restore_xdp` at XDP *beside* `restore`, to which it leaves all but the common case;
- * `guard` at cgroup egress of the root. Set `netns_cookie` (SO_NETNS_COOKIE) in their read-only data before loading: it
- * is how the guard knows whose device numbers `devices` has.
+ * `guard` at cgroup egress of the root. Before they are loaded, their read-only data is set: `netns_cookie`
+ * (SO_NETNS_COOKIE), which is how the guard knows whose device numbers `devices` has, and the length of a tick.
  *
  * Change ICMP_ABI_VERSION with any change here: it is part of the name under which the maps are pinned.
  * Integers are in host order unless they are be16. Padding is explicit and zero, because keys are compared as bytes.
@@ -25,7 +25,7 @@
 
 #include <linux/types.h>
 
-#define ICMP_ABI_VERSION 1
+#define ICMP_ABI_VERSION 2
 #define ICMP_NAME_SIZE 32
 
 /* IPv4 as ::ffff:a.b.c.d; bytes in network order. */
@@ -39,8 +39,14 @@ enum icmp_profile {
   ICMP_PROFILE_TUTU = 1,
 };
 
-/* `devices`: ifindex -> how packets leave there. A device that is not in the map carries nothing. */
+/* `devices`: how packets leave through a device. One that is not in there carries nothing.
+ *
+ * It is looked for with every packet, so this is an array, which a program reads without a call. A device is in one of
+ * ICMP_DEVICE_PROBES slots from ifindex % ICMP_DEVICES on. Whoever writes a new one writes `ifindex` last. */
+#define ICMP_DEVICES 1024
+#define ICMP_DEVICE_PROBES 4
 struct icmp_device {
+  __u32 ifindex; /* 0: the slot is free */
   /* ifindex of a device that segments what is sent there, 0: there is none. Its gso_max_segs is 1, and its gso_max_size
    * small: packets that a virtual machine made do not say how many segments they stand for. */
   __u32 detour;
@@ -72,7 +78,7 @@ struct icmp_server {
   char name[ICMP_NAME_SIZE]; /* zero-terminated; for people */
 };
 
-/* `replies`: the way back to `servers`. */
+/* `replies`: the way back to `servers`, with what came that way. */
 struct icmp_reply_key {
   struct icmp_address address;
   __u16 tag;
@@ -80,7 +86,9 @@ struct icmp_reply_key {
   __u8 pad;
 };
 struct icmp_reply {
+  struct icmp_counts counts;
   __be16 port;
+  __u8 pad[6];
 };
 
 /* `users`: where this host is a server. */
@@ -103,8 +111,12 @@ struct icmp_user {
   char name[ICMP_NAME_SIZE];
 };
 
-/* `ports`: UDP ports that are served; what leaves from them without a session is dropped. Value: how many users. */
-/*   __be16 -> __u32 */
+/* `ports`: port / 64 -> one bit for each of 64 UDP ports. Most UDP is none of ours, and is let go after one look here. */
+struct icmp_ports {
+  __u64 served;  /* what leaves from there without a session is dropped */
+  __u64 servers; /* some entry of `servers` has this port */
+};
+#define ICMP_PORT_WORDS (65536 / 64)
 
 /* `sessions`: LRU; learned from what arrives. */
 struct icmp_session_key {
@@ -113,7 +125,7 @@ struct icmp_session_key {
   __be16 port;       /* the UDP port that is served */
 };
 struct icmp_session {
-  __u64 last_seen; /* bpf_ktime_get_coarse_ns or bpf_ktime_get_ns; written at most once a second */
+  __u64 last_seen; /* CLOCK_MONOTONIC in ns, give or take a second; written at most once a second */
   struct icmp_user_key user;
   __be16 sequence; /* as it arrived; the profile tutu repeats it in its replies */
   __u8 pad[2];

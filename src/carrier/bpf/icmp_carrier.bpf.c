@@ -16,92 +16,92 @@
 /* Of the network namespace that the programs serve: the guard sees the sockets of every namespace. */
 const volatile __u64 netns_cookie = 0;
 
-static __always_inline void* start_of(const struct __sk_buff* context) {
-  return (void*)(long)context->data;
-}
-static __always_inline void* end_of(const struct __sk_buff* context) {
-  return (void*)(long)context->data_end;
-}
-
 /* Parses; where the headers are not all in the linear part of the packet, moves them there first. */
-static __always_inline int parse_context(struct __sk_buff* context, __u32 l3,
+static __always_inline int parse_context(struct __sk_buff* context, int ipv6, __u32 l3,
                                          struct packet* packet) {
-  __be16 ethertype = context->protocol;
-  int result = parse(start_of(context), end_of(context), ethertype, l3, packet);
-  if (result != PARSED_BEYOND) return result;
+  int result = parse(start_of(context), end_of(context), ipv6, l3, packet);
+  if (likely(result == PARSED &&
+             start_of(context) + packet->l4 + sizeof(struct udphdr) <= end_of(context)))
+    return PARSED;
+  if (result != PARSED && result != PARSED_BEYOND) return result;
   __u32 wanted = context->len < MAX_HEADERS ? context->len : MAX_HEADERS;
   if (bpf_skb_pull_data(context, wanted)) return PARSED_FAILED;
-  return parse(start_of(context), end_of(context), ethertype, l3, packet);
+  return parse(start_of(context), end_of(context), ipv6, l3, packet);
 }
 
 /* Copies `size` bytes, a constant, from `at`: mostly those can be read directly. */
 static __always_inline int read_bytes(struct __sk_buff* context, __u32 at, void* to, __u32 size) {
   void* from = start_of(context) + at;
-  if (at > 2 * MAX_HEADERS || from + size > end_of(context))
+  if (unlikely(at > 2 * MAX_HEADERS || from + size > end_of(context)))
     return bpf_skb_load_bytes(context, at, to, size);
   __builtin_memcpy(to, from, size);
   return 0;
 }
 
-static __always_inline int detour(struct __sk_buff* context, const struct icmp_device* device) {
-  if (!device->detour || device->exit) return drop(ICMP_DROP_NO_DETOUR);
-  if (device->link_header == 0) {
+static __noinline int detour(struct __sk_buff* context, __u32 entrance, __u8 link_header) {
+  if (!entrance) return drop(ICMP_DROP_NO_DETOUR);
+  if (link_header == 0) {
     if (bpf_skb_change_head(context, ETH_HLEN, 0)) return drop(ICMP_DROP_NO_DETOUR);
     __be16 ethertype = context->protocol;
     if (bpf_skb_store_bytes(context, offsetof(struct ethhdr, h_proto), &ethertype,
                             sizeof(ethertype), 0))
       return drop(ICMP_DROP_REWRITE);
   }
-  return bpf_redirect(device->detour, 0);
+  return bpf_redirect(entrance, 0);
 }
 
-SEC("tc")
-int carry(struct __sk_buff* context) {
-  __u32 ifindex = context->ifindex;
-  struct icmp_device* device = bpf_map_lookup_elem(&devices, &ifindex);
+static __always_inline int carry_packet(struct __sk_buff* context, const struct icmp_device* device,
+                                        int ipv6) {
   struct packet packet;
-  if (!device) return TC_ACT_UNSPEC;
-  int parsed = parse_context(context, device->link_header, &packet);
-  if (parsed == PARSED_FAILED) return drop(ICMP_DROP_REWRITE); /* it could be ours */
-  if (parsed != PARSED) return TC_ACT_UNSPEC;
-  if (packet.protocol != IPPROTO_UDP) return TC_ACT_UNSPEC;
-  if (packet.later_fragment) return was_dropped(&packet) ? drop(ICMP_DROP_FRAGMENT) : TC_ACT_UNSPEC;
+  int parsed = parse_context(context, ipv6, device->link_header, &packet);
+  if (unlikely(parsed == PARSED_FAILED)) return drop(ICMP_DROP_REWRITE); /* it could be ours */
+  if (parsed != PARSED || packet.protocol != IPPROTO_UDP) return TC_ACT_UNSPEC;
+  if (unlikely(packet.later_fragment))
+    return was_dropped(&packet) ? drop(ICMP_DROP_FRAGMENT) : TC_ACT_UNSPEC;
   struct udphdr udp;
   if (read_bytes(context, packet.l4, &udp, sizeof(udp))) return TC_ACT_UNSPEC;
 
   struct flow flow;
   enum owner owner = find_flow(&packet, &udp, &flow);
   if (owner == NOBODY) return TC_ACT_UNSPEC;
-  if (packet.fragment) {
+  if (unlikely(packet.fragment)) {
     remember_fragment(&packet);
     count_reason(ICMP_DROP_FRAGMENT);
     return answer_too_big(context, &packet, device->mtu);
   }
-  if (owner == HAS_NO_SESSION) return drop(ICMP_DROP_NO_SESSION);
-  if (context->gso_size) return detour(context, device);
-  if (packet.bound || bpf_ntohs(udp.len) != packet.l4_length || packet.l4_length < sizeof(udp) ||
-      packet.l4 + packet.l4_length > context->len)
+  if (unlikely(owner == HAS_NO_SESSION)) return drop(ICMP_DROP_NO_SESSION);
+  if (unlikely(context->gso_size))
+    return detour(context, device->exit ? 0 : device->detour, device->link_header);
+  if (unlikely(packet.bound || bpf_ntohs(udp.len) != packet.l4_length ||
+               packet.l4_length < sizeof(udp) || packet.l4 + packet.l4_length > context->len))
     return drop(ICMP_DROP_MALFORMED);
   int reason = write_message(context, &packet, &udp, &flow, device->software);
-  if (reason >= 0) return drop(reason);
+  if (unlikely(reason >= 0)) return drop(reason);
   count_sent(flow.counts, ip_length(&packet));
   return device->exit ? bpf_redirect(device->exit, 0) : TC_ACT_UNSPEC;
 }
 
 SEC("tc")
-int restore(struct __sk_buff* context) {
-  __u32 ifindex = context->ifindex;
-  struct icmp_device* device = bpf_map_lookup_elem(&devices, &ifindex);
+int carry(struct __sk_buff* context) {
+  struct icmp_device* device = find_device(context->ifindex);
+  if (!device) return TC_ACT_UNSPEC;
+  if (context->protocol == bpf_htons(ETH_P_IP)) return carry_packet(context, device, 0);
+  if (context->protocol == bpf_htons(ETH_P_IPV6)) return carry_packet(context, device, 1);
+  return TC_ACT_UNSPEC;
+}
+
+static __always_inline int restore_packet(struct __sk_buff* context,
+                                          const struct icmp_device* device, int ipv6) {
   struct packet packet;
-  if (!device || parse_context(context, device->link_header, &packet) != PARSED)
-    return TC_ACT_UNSPEC;
-  if (packet.protocol != (packet.ipv6 ? PROTOCOL_ICMPV6 : IPPROTO_ICMP) || packet.fragment ||
+  if (parse_context(context, ipv6, device->link_header, &packet) != PARSED) return TC_ACT_UNSPEC;
+  if (packet.protocol != (ipv6 ? PROTOCOL_ICMPV6 : IPPROTO_ICMP) || packet.fragment ||
       packet.bound || context->gso_size || packet.l4_length < sizeof(struct echo) ||
       packet.l4 + packet.l4_length > context->len)
     return TC_ACT_UNSPEC;
   struct echo echo;
   if (read_bytes(context, packet.l4, &echo, sizeof(echo))) return TC_ACT_UNSPEC;
-  if (is_error(&packet, echo.type)) return restore_quoted(context, &packet, echo.checksum);
+  if (unlikely(is_error(&packet, echo.type)))
+    return restore_quoted(context, packet.l4, echo.checksum);
 
   __u64 addresses = sum_addresses(&packet);
   struct udphdr udp = {.len = bpf_htons(packet.l4_length)};
@@ -119,10 +119,20 @@ int restore(struct __sk_buff* context) {
   } else {
     restore_checksum(&packet, &udp, addresses, payload_by_icmp(&packet, &echo, addresses));
   }
-  if (store_headers(context, &packet, IPPROTO_UDP, &udp,
-                    BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH))
-    return drop(ICMP_DROP_REWRITE);
+  __u64 change;
+  if (store_headers(context, &packet, IPPROTO_UDP, &udp, &change)) return drop(ICMP_DROP_REWRITE);
+  change_sum(context, change);
+  if (context->hash) bpf_set_hash_invalid(context);
   count_received(counts, ip_length(&packet));
+  return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int restore(struct __sk_buff* context) {
+  struct icmp_device* device = find_device(context->ifindex);
+  if (!device) return TC_ACT_UNSPEC;
+  if (context->protocol == bpf_htons(ETH_P_IP)) return restore_packet(context, device, 0);
+  if (context->protocol == bpf_htons(ETH_P_IPV6)) return restore_packet(context, device, 1);
   return TC_ACT_UNSPEC;
 }
 
@@ -132,12 +142,12 @@ int restore(struct __sk_buff* context) {
 SEC("xdp.frags")
 int restore_xdp(struct xdp_md* context) {
   void *data = (void*)(long)context->data, *end = (void*)(long)context->data_end;
-  __u32 ifindex = context->ingress_ifindex;
-  struct icmp_device* device = bpf_map_lookup_elem(&devices, &ifindex);
+  struct icmp_device* device = find_device(context->ingress_ifindex);
   struct ethhdr* ethernet = data;
   struct packet packet;
   if (!device || device->link_header != ETH_HLEN || (void*)(ethernet + 1) > end ||
-      parse(data, end, ethernet->h_proto, ETH_HLEN, &packet) != PARSED)
+      (ethernet->h_proto != bpf_htons(ETH_P_IP) && ethernet->h_proto != bpf_htons(ETH_P_IPV6)) ||
+      parse(data, end, ethernet->h_proto == bpf_htons(ETH_P_IPV6), ETH_HLEN, &packet) != PARSED)
     return XDP_PASS;
   if (packet.protocol != (packet.ipv6 ? PROTOCOL_ICMPV6 : IPPROTO_ICMP) || packet.fragment ||
       packet.l4 != ETH_HLEN + (packet.ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) ||
@@ -177,17 +187,16 @@ int guard(struct __sk_buff* context) {
   enum { DROP = 0, PASS = 1, LOOPBACK = 1 };
   __u32 ifindex = context->ifindex;
   struct packet packet;
-  if (ifindex == LOOPBACK || bpf_map_lookup_elem(&devices, &ifindex)) return PASS;
-  if (parse(start_of(context), end_of(context), context->protocol, 0, &packet) != PARSED)
-    return PASS;
+  if (ifindex == LOOPBACK || find_device(ifindex)) return PASS;
+  int ipv6 = context->protocol == bpf_htons(ETH_P_IPV6);
+  if (parse(start_of(context), end_of(context), ipv6, 0, &packet) != PARSED) return PASS;
   if (packet.protocol != IPPROTO_UDP) return PASS;
   if (packet.later_fragment) {
     if (!was_dropped(&packet)) return PASS;
   } else {
     struct udphdr udp;
-    if (bpf_skb_load_bytes(context, packet.l4, &udp, sizeof(udp))) return PASS;
-    __be16 port = udp.source;
-    if (!find_server(&packet, &udp) && !bpf_map_lookup_elem(&ports, &port)) return PASS;
+    if (read_bytes(context, packet.l4, &udp, sizeof(udp))) return PASS;
+    if (!find_server(&packet, &udp) && !is_served(udp.source)) return PASS;
   }
   if (netns_cookie && netns_cookie != netns_of(context)) return PASS;
   if (packet.fragment) remember_fragment(&packet);

@@ -59,18 +59,17 @@ static __always_inline int quoted_ports(const struct packet* quoted, const struc
 }
 
 static __noinline int parse_quoted(struct __sk_buff* context, __u32 l3, struct packet* quoted) {
-  void *data = (void*)(long)context->data, *end = (void*)(long)context->data_end;
   if (!quoted || l3 > MAX_HEADERS) return PARSED_NOT_IP;
-  return parse(data, end, context->protocol, l3, quoted);
+  return parse(start_of(context), end_of(context), context->protocol == bpf_htons(ETH_P_IPV6), l3,
+               quoted);
 }
 
-/* Returns a verdict. */
-static __always_inline int restore_quoted(struct __sk_buff* context, const struct packet* packet,
-                                          __sum16 checksum) {
+/* `l4`: where the error is. Returns a verdict. */
+static __noinline int restore_quoted(struct __sk_buff* context, __u32 l4, __sum16 checksum) {
   struct packet quoted;
   __u32 readable = context->len < 2 * MAX_HEADERS ? context->len : 2 * MAX_HEADERS;
   if (bpf_skb_pull_data(context, readable)) return TC_ACT_UNSPEC;
-  if (parse_quoted(context, packet->l4 + sizeof(struct icmp_error), &quoted) != PARSED)
+  if (parse_quoted(context, l4 + sizeof(struct icmp_error), &quoted) != PARSED)
     return TC_ACT_UNSPEC;
   struct echo echo;
   if (quoted.protocol != (quoted.ipv6 ? PROTOCOL_ICMPV6 : IPPROTO_ICMP) || quoted.fragment ||
@@ -89,9 +88,11 @@ static __always_inline int restore_quoted(struct __sk_buff* context, const struc
     after += bpf_htons(IPPROTO_UDP << 8);
   }
   checksum = negative((__u64)(__u16)~checksum + negative(before) + after);
-  __u32 checksum_at = packet->l4 + offsetof(struct icmp_error, checksum);
-  if (store_headers(context, &quoted, IPPROTO_UDP, &udp, BPF_F_RECOMPUTE_CSUM) ||
-      bpf_skb_store_bytes(context, checksum_at, &checksum, sizeof(checksum), BPF_F_RECOMPUTE_CSUM))
+  __u32 checksum_at = l4 + offsetof(struct icmp_error, checksum);
+  __u64 change;
+  if (store_headers(context, &quoted, IPPROTO_UDP, &udp, &change)) return drop(ICMP_DROP_REWRITE);
+  change_sum(context, change);
+  if (bpf_skb_store_bytes(context, checksum_at, &checksum, sizeof(checksum), BPF_F_RECOMPUTE_CSUM))
     return drop(ICMP_DROP_REWRITE);
   return TC_ACT_UNSPEC;
 }

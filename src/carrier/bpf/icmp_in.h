@@ -108,10 +108,7 @@ static __always_inline int accept_reply(const struct packet* packet, const struc
   struct icmp_reply* reply = find_reply(&packet->source, echo, tag, &udp->dest);
   if (!reply) return 0;
   udp->source = reply->port;
-  struct icmp_server_key server_key = {.address = packet->source, .port = reply->port};
-  struct icmp_server* server = bpf_map_lookup_elem(&servers, &server_key);
-  if (!server) return 0;
-  *counts = &server->counts;
+  *counts = &reply->counts;
   return 1;
 }
 

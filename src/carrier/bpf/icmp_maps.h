@@ -8,9 +8,8 @@
 #include "packet.h"
 
 struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, 1024);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, ICMP_DEVICES);
   __type(key, __u32);
   __type(value, struct icmp_device);
 } devices SEC(".maps");
@@ -40,11 +39,10 @@ struct {
 } users SEC(".maps");
 
 struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, 65536);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __type(key, __be16);
-  __type(value, __u32);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, ICMP_PORT_WORDS);
+  __type(key, __u32);
+  __type(value, struct icmp_ports);
 } ports SEC(".maps");
 
 struct {
@@ -73,6 +71,28 @@ struct {
   __type(key, struct fragment_key);
   __type(value, __u8);
 } fragments SEC(".maps");
+
+static __always_inline struct icmp_device* find_device(__u32 ifindex) {
+#pragma unroll
+  for (__u32 probe = 0; probe < ICMP_DEVICE_PROBES; probe++) {
+    __u32 slot = (ifindex + probe) % ICMP_DEVICES;
+    struct icmp_device* device = bpf_map_lookup_elem(&devices, &slot);
+    if (device && device->ifindex == ifindex) return device;
+  }
+  return NULL;
+}
+
+static __always_inline int is_served(__be16 port) {
+  __u32 number = bpf_ntohs(port), word = number / 64;
+  struct icmp_ports* found = bpf_map_lookup_elem(&ports, &word);
+  return found && found->served >> number % 64 & 1;
+}
+
+static __always_inline int is_of_server(__be16 port) {
+  __u32 number = bpf_ntohs(port), word = number / 64;
+  struct icmp_ports* found = bpf_map_lookup_elem(&ports, &word);
+  return found && found->servers >> number % 64 & 1;
+}
 
 static __always_inline void count_reason(__u32 reason) {
   __u64* counter = bpf_map_lookup_elem(&drops, &reason);
@@ -108,9 +128,16 @@ static __always_inline int was_dropped(const struct packet* packet) {
   return bpf_map_lookup_elem(&fragments, &key) != NULL;
 }
 
-static __always_inline __u64 now(void) { return bpf_ktime_get_coarse_ns(); }
-
 #define SECOND 1000000000ull
+
+/* How the number of the kernel's ticks becomes CLOCK_MONOTONIC, give or take a second; 0: that is not known. */
+const volatile __u64 tick_ns = 0;
+const volatile __u64 first_tick = 0;
+
+/* Reading the number of ticks is one instruction, where the clock is a call. */
+static __always_inline __u64 now(void) {
+  return tick_ns ? (bpf_jiffies64() - first_tick) * tick_ns : bpf_ktime_get_coarse_ns();
+}
 
 static __always_inline int is_over(const struct icmp_session* session, const struct icmp_user* user,
                                    __u64 time) {

@@ -34,6 +34,7 @@ enum owner { NOBODY, CARRIED, HAS_NO_SESSION };
 /* As a client: UDP to a server. */
 static __always_inline struct icmp_server* find_server(const struct packet* packet,
                                                        const struct udphdr* udp) {
+  if (!is_of_server(udp->dest)) return NULL;
   struct icmp_server_key key = {.address = packet->destination, .port = udp->dest};
   return bpf_map_lookup_elem(&servers, &key);
 }
@@ -50,7 +51,7 @@ static __always_inline enum owner find_flow(const struct packet* packet, const s
     return CARRIED;
   }
   __be16 port = udp->source;
-  if (!bpf_map_lookup_elem(&ports, &port)) return NOBODY;
+  if (!is_served(port)) return NOBODY;
   struct icmp_session_key key = {
       .address = packet->destination, .identifier = udp->dest, .port = port};
   struct icmp_session* session = bpf_map_lookup_elem(&sessions, &key);
@@ -86,34 +87,29 @@ static __always_inline int sum_payload(struct __sk_buff* context, const struct p
   return 0;
 }
 
-/* Writes the transport header, and its protocol into the IP header. */
+/* Writes the transport header, and its protocol into the IP header. `change`: what that adds to the sum of the packet. */
 static __always_inline int store_headers(struct __sk_buff* context, const struct packet* packet,
-                                         __u8 protocol, const void* transport, __u64 flags) {
+                                         __u8 protocol, const struct udphdr* transport,
+                                         __u64* change) {
+  void *data = start_of(context), *end = end_of(context);
+  __u32 l3 = IN_SIGHT(packet->l3), at = IN_SIGHT(packet->protocol_at), l4 = IN_SIGHT(packet->l4);
+  struct udphdr* header = data + l4;
+  if ((void*)(header + 1) > end) return -1;
+  *change = (__u64)transport->source + transport->dest + transport->len + transport->check +
+            negative((__u64)header->source + header->dest + header->len + header->check);
   if (packet->ipv6) {
-    if (bpf_skb_store_bytes(context, packet->protocol_at, &protocol, 1,
-                            flags & BPF_F_RECOMPUTE_CSUM))
-      return -1;
-    return bpf_skb_store_bytes(context, packet->l4, transport, sizeof(struct udphdr), flags);
+    __u8* next = data + at;
+    if ((void*)(next + 1) > end) return -1;
+    *change += (__u64)bpf_htons(protocol << 8) + (__u16)~bpf_htons(*next << 8);
+    *next = protocol;
+  } else {
+    struct iphdr* ip = data + l3; /* its checksum keeps its sum as it was */
+    if ((void*)(ip + 1) > end) return -1;
+    ip->check = update_checksum(ip->check, bpf_htons(ip->protocol), bpf_htons(protocol));
+    ip->protocol = protocol;
   }
-  struct {
-    __u8 ttl, protocol;
-    __sum16 check;
-    __be32 source, destination;
-    __u8 transport[sizeof(struct udphdr)];
-  } tail = {.ttl = packet->ttl,
-            .protocol = protocol,
-            .check = update_checksum(packet->ip_checksum,
-                                     bpf_htons((packet->ttl << 8) | packet->protocol),
-                                     bpf_htons((packet->ttl << 8) | protocol)),
-            .source = packet->source.word[3],
-            .destination = packet->destination.word[3]};
-  __u32 at = packet->l3 + offsetof(struct iphdr, ttl);
-  if (packet->l4 == at + offsetof(typeof(tail), transport)) { /* without options: all in one */
-    __builtin_memcpy(tail.transport, transport, sizeof(tail.transport));
-    return bpf_skb_store_bytes(context, at, &tail, sizeof(tail), flags);
-  }
-  if (bpf_skb_store_bytes(context, at, &tail, 4, flags & BPF_F_RECOMPUTE_CSUM)) return -1;
-  return bpf_skb_store_bytes(context, packet->l4, transport, sizeof(struct udphdr), flags);
+  *header = *transport;
+  return 0;
 }
 
 static __always_inline int write_message(struct __sk_buff* context, const struct packet* packet,
@@ -145,7 +141,9 @@ static __always_inline int write_message(struct __sk_buff* context, const struct
       checksum_message(packet, &echo, addresses, negative_payload);
     }
   }
-  if (store_headers(context, packet, packet->ipv6 ? PROTOCOL_ICMPV6 : IPPROTO_ICMP, &echo, 0))
+  __u64 change;
+  if (store_headers(context, packet, packet->ipv6 ? PROTOCOL_ICMPV6 : IPPROTO_ICMP, (void*)&echo,
+                    &change))
     return ICMP_DROP_REWRITE;
   return -1;
 }

@@ -27,8 +27,20 @@
 
 #define PROTOCOL_ICMPV6 58
 #define MAX_EXTENSION_HEADERS 6
-/* More than any packet's headers have; keeps offsets in sight of the verifier. */
+/* More than any packet's headers have; a packet that an error quotes begins within as many. */
 #define MAX_HEADERS 1024
+/* Any offset of a header, so that the verifier of kernel 6.1 sees that it is small. */
+#define IN_SIGHT(offset)         \
+  ({                             \
+    __u32 seen = (offset);       \
+    barrier_var(seen);           \
+    seen &= 4 * MAX_HEADERS - 1; \
+    barrier_var(seen);           \
+    seen;                        \
+  })
+
+#define likely(condition) __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
 
 enum parsed {
   PARSED,
@@ -45,8 +57,6 @@ struct packet {
   __u32 l4_length; /* from l4 to the end of the IP packet, by its own length */
   __u32 protocol_at;
   __u32 fragment_id;
-  __sum16 ip_checksum; /* IPv4 */
-  __u8 ttl;            /* IPv4 */
   __u8 protocol;
   __u8 ipv6;
   __u8 fragment;       /* a part of a datagram */
@@ -60,6 +70,7 @@ static __always_inline __u32 ip_length(const struct packet* packet) {
 
 static __always_inline int parse_ipv4(void* data, void* end, __u32 l3, struct packet* packet) {
   struct iphdr* ip = data + l3;
+  barrier_var(ip); /* the compiler must go on with the pointer that is checked */
   if ((void*)(ip + 1) > end) return PARSED_BEYOND;
   __u32 header = ip->ihl * 4, length = bpf_ntohs(ip->tot_len);
   if (ip->version != 4 || header < sizeof(*ip) || length < header) return PARSED_NOT_IP;
@@ -71,8 +82,6 @@ static __always_inline int parse_ipv4(void* data, void* end, __u32 l3, struct pa
   packet->l4_length = length - header;
   packet->protocol_at = l3 + offsetof(struct iphdr, protocol);
   packet->protocol = ip->protocol;
-  packet->ttl = ip->ttl;
-  packet->ip_checksum = ip->check;
   packet->fragment = fragment != 0;
   packet->later_fragment = (fragment & 0x1fff) != 0;
   packet->fragment_id = ip->id;
@@ -88,13 +97,13 @@ struct extension {
 
 static __always_inline int parse_ipv6(void* data, void* end, __u32 l3, struct packet* packet) {
   struct ipv6hdr* ip = data + l3;
+  barrier_var(ip);
   if ((void*)(ip + 1) > end) return PARSED_BEYOND;
   if (ip->version != 6) return PARSED_NOT_IP;
   __builtin_memcpy(&packet->source, &ip->saddr, 16);
   __builtin_memcpy(&packet->destination, &ip->daddr, 16);
   __u32 at = l3 + sizeof(*ip), last = at + bpf_ntohs(ip->payload_len);
   __u8 next = ip->nexthdr;
-  packet->ipv6 = 1;
   packet->protocol_at = l3 + offsetof(struct ipv6hdr, nexthdr);
 #pragma unroll
   for (int i = 0; i < MAX_EXTENSION_HEADERS; i++) {
@@ -124,14 +133,13 @@ static __always_inline int parse_ipv6(void* data, void* end, __u32 l3, struct pa
   return PARSED;
 }
 
-/* `ethertype` of the packet, in network order; l3: the bytes of its link header, 0 or 14. */
-static __always_inline int parse(void* data, void* end, __be16 ethertype, __u32 l3,
-                                 struct packet* packet) {
+/* l3: the bytes of the packet's link header, 0 or 14. Where `ipv6` is a constant, as on the fast path, all that is only
+ * for the other family goes away. */
+static __always_inline int parse(void* data, void* end, int ipv6, __u32 l3, struct packet* packet) {
   __builtin_memset(packet, 0, sizeof(*packet));
   packet->l3 = l3;
-  if (ethertype == bpf_htons(ETH_P_IP)) return parse_ipv4(data, end, l3, packet);
-  if (ethertype == bpf_htons(ETH_P_IPV6)) return parse_ipv6(data, end, l3, packet);
-  return PARSED_NOT_IP;
+  packet->ipv6 = ipv6;
+  return ipv6 ? parse_ipv6(data, end, l3, packet) : parse_ipv4(data, end, l3, packet);
 }
 
 #endif

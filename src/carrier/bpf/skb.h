@@ -25,7 +25,7 @@
 
 #include "checksum.h"
 
-enum { CHECKSUM_PARTIAL_ = 3 }; /* include/linux/skbuff.h */
+enum { CHECKSUM_COMPLETE_ = 2, CHECKSUM_PARTIAL_ = 3 }; /* include/linux/skbuff.h */
 
 struct net {
   __u64 net_cookie;
@@ -47,6 +47,13 @@ struct sk_buff {
 
 extern int LINUX_KERNEL_VERSION __kconfig;
 extern void* bpf_cast_to_kern_ctx(void* context) __ksym __weak; /* kernel 6.2 */
+
+static __always_inline void* start_of(const struct __sk_buff* context) {
+  return (void*)(long)context->data;
+}
+static __always_inline void* end_of(const struct __sk_buff* context) {
+  return (void*)(long)context->data_end;
+}
 
 /* The cookie of the network namespace of the packet's device. */
 static __always_inline __u64 netns_of(struct __sk_buff* context) {
@@ -76,6 +83,15 @@ static __always_inline int unfinished_from(struct __sk_buff* context, int* field
       BPF_CORE_READ(skb, csum_start) - (int)(BPF_CORE_READ(skb, data) - BPF_CORE_READ(skb, head));
   *field = start + BPF_CORE_READ(skb, csum_offset);
   return start;
+}
+
+/* Where the device has summed the packet (CHECKSUM_COMPLETE), that sum follows a change of the packet's words. */
+static __always_inline void change_sum(struct __sk_buff* context, __u64 change) {
+  if (LINUX_KERNEL_VERSION >= KERNEL_VERSION(6, 2, 0)) {
+    struct sk_buff* skb = bpf_cast_to_kern_ctx(context);
+    if (BPF_CORE_READ_BITFIELD(skb, ip_summed) != CHECKSUM_COMPLETE_) return;
+  }
+  bpf_csum_update(context, fold(change));
 }
 
 #define CHUNK 512
