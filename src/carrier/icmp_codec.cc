@@ -51,13 +51,18 @@ struct Located {
 };
 
 // The last extension header in front of the transport header names the protocol; all have their
-// "next header" first. The walk repeats the one that parse_headers() has checked.
-std::size_t find_protocol_byte(std::span<const std::byte> packet,
-                               const wire::Headers& headers) noexcept {
+// "next header" first. The walk repeats the one that parse_headers() has checked. Nothing where a
+// routing header names hops that are still to come: the checksum is then for another destination.
+std::optional<std::size_t> find_protocol_byte(std::span<const std::byte> packet,
+                                              const wire::Headers& headers) noexcept {
   if (!headers.ipv6) return 9;
   std::size_t at = 6;
   std::size_t next = wire::Ipv6View::min_header_length;
   while (next < headers.l4) {
+    constexpr std::size_t segments_left_at = 3;
+    if (wire::load8(packet.data() + at) == wire::ip_protocol::routing &&
+        wire::load8(packet.data() + next + segments_left_at) != 0)
+      return std::nullopt;
     at = next;
     next += (std::size_t{wire::load8(packet.data() + next + 1)} + 1) * 8;
   }
@@ -74,7 +79,9 @@ CodecStatus locate(std::span<const std::byte> packet, bool echo, Located& found)
   if (headers->fragment) return CodecStatus::fragment;
   if (headers->authenticated || headers->l4_length == 0) return CodecStatus::malformed;
   found.headers = *headers;
-  found.protocol_at = find_protocol_byte(packet, *headers);
+  const auto protocol_at = find_protocol_byte(packet, *headers);
+  if (!protocol_at) return CodecStatus::malformed;
+  found.protocol_at = *protocol_at;
   found.addresses = wire::sum_bytes(headers->ipv6 ? packet.subspan(8, 32) : packet.subspan(12, 8));
   return CodecStatus::done;
 }

@@ -305,6 +305,10 @@ TEST(IcmpCodec, WhatCannotBeCarriedIsNamed) {
   put(spec.extensions, 0x1104'0000'0000'0000U, 8);
   put(spec.extensions, Bytes(16));
   expect(build(spec), CodecStatus::malformed);
+  spec.first_extension = wire::ip_protocol::routing;  // one segment left
+  spec.extensions.clear();
+  put(spec.extensions, 0x1100'0001'0000'0000U, 8);
+  expect(build(spec), CodecStatus::malformed);
 }
 
 TEST(IcmpCodec, WireguardInitiation) {

@@ -103,6 +103,43 @@ TEST_F(IcmpProgramsTest, KeepsOptionsAndExtensionHeaders) {
   }
 }
 
+/// The first fragment of a message, as a router on the way cuts it.
+Bytes first_fragment(const PacketSpec& spec, const Bytes& message) {
+  constexpr std::size_t size = 800;
+  constexpr std::size_t l3 = 14;
+  auto out = part(message, 0, spec.l4());
+  if (spec.ipv6) {
+    set_word(out, l3 + 4, 8 + size);
+    out[l3 + 6] = std::byte{44};
+    put(out, 0x3a00'0001'0000'0077U, 8);
+  } else {
+    set_word(out, l3 + 2, 20 + size);
+    set_word(out, l3 + 6, 0x2000);
+    set_word(out, l3 + 10, 0);
+    set_word(out, l3 + 10, wire::testing::obvious_checksum(part(out, l3, out.size())));
+  }
+  put(out, part(message, spec.l4(), spec.l4() + size));
+  return out;
+}
+
+TEST_F(IcmpProgramsTest, CountsMessagesThatArriveInFragments) {
+  std::uint64_t counted = 0;
+  for (const bool ipv6 : {false, true}) {
+    const auto spec = udp_packet(ipv6, 1400);
+    programs_->restore(programs_->carry(build(spec)).bytes);  // a session, for the answer
+    for (const auto& each : {spec, answer_to(spec)}) {
+      auto cut = first_fragment(spec, programs_->carry(build(each)).bytes);
+      const auto restored = programs_->restore(cut);
+      EXPECT_EQ(restored.verdict, go_on);
+      EXPECT_EQ(hex(restored.bytes), hex(cut));
+      EXPECT_EQ(programs_->count(ICMP_PASS_FRAGMENT), ++counted);
+      cut[cut.size() - 800 + 3] ^= std::byte{1};  // another tag
+      EXPECT_EQ(programs_->restore(cut).verdict, go_on);
+      EXPECT_EQ(programs_->count(ICMP_PASS_FRAGMENT), counted);
+    }
+  }
+}
+
 TEST_F(IcmpProgramsTest, DropsWhatItCannotRewrite) {
   auto routed = udp_packet(true);  // by way of a host that is still to come
   routed.first_extension = 43;

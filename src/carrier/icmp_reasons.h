@@ -23,6 +23,7 @@ inline constexpr std::array<IcmpReason, ICMP_REASON_COUNT> icmp_reasons = {{
     {"not_attached", "packets through a device that carries nothing", true},
     {"not_opening", "known tag, no session, and no packet that opens one", false},
     {"address", "known tag from an address that the user is not tied to", false},
+    {"arrived_fragment", "messages that arrived in fragments, which nobody restores", false},
 }};
 
 }  // namespace warren::carrier

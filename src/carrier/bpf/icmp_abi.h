@@ -143,6 +143,7 @@ enum icmp_reason {
   /* In: a known tag, but it goes on as an ordinary ping: */
   ICMP_PASS_NOT_OPENING, /* no session, and not a first packet that opens one */
   ICMP_PASS_ADDRESS,     /* from an address that the user is not tied to */
+  ICMP_PASS_FRAGMENT,    /* the first fragment of a message, which somebody on the way has cut */
   ICMP_REASON_COUNT
 };
 

@@ -94,16 +94,20 @@ static __always_inline int restore_packet(struct __sk_buff* context,
                                           const struct icmp_device* device, int ipv6) {
   struct packet packet;
   if (parse_context(context, ipv6, device->link_header, &packet) != PARSED) return TC_ACT_UNSPEC;
-  if (packet.protocol != (ipv6 ? PROTOCOL_ICMPV6 : IPPROTO_ICMP) || packet.fragment ||
+  if (packet.protocol != (ipv6 ? PROTOCOL_ICMPV6 : IPPROTO_ICMP) || packet.later_fragment ||
       packet.bound || context->gso_size || packet.l4_length < sizeof(struct echo) ||
       packet.l4 + packet.l4_length > context->len)
     return TC_ACT_UNSPEC;
   struct echo echo;
   if (read_bytes(context, packet.l4, &echo, sizeof(echo))) return TC_ACT_UNSPEC;
-  if (unlikely(is_error(&packet, echo.type)))
-    return restore_quoted(context, packet.l4, echo.checksum);
 
   __u64 addresses = sum_addresses(&packet);
+  if (unlikely(packet.fragment)) {
+    if (is_known(&packet, &echo, addresses)) count_reason(ICMP_PASS_FRAGMENT);
+    return TC_ACT_UNSPEC;
+  }
+  if (unlikely(is_error(&packet, echo.type)))
+    return restore_quoted(context, packet.l4, echo.checksum);
   struct udphdr udp = {.len = bpf_htons(packet.l4_length)};
   struct icmp_counts* counts = NULL;
   int reason = -1;

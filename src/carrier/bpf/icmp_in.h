@@ -119,6 +119,16 @@ static __always_inline int is_reply(const struct packet* packet, const struct ec
   return echo->type == (packet->ipv6 ? ECHO_REPLY6 : ECHO_REPLY4);
 }
 
+/* Whether the message has the tag of a user, or comes from a server with the tag that is used there. */
+static __always_inline int is_known(const struct packet* packet, const struct echo* echo,
+                                    __u64 addresses) {
+  struct icmp_user_key user_key;
+  __be16 client_port;
+  __u16 tag = tag_of(packet, echo, addresses);
+  if (is_request(packet, echo)) return find_user(echo, tag, &user_key) != NULL;
+  return is_reply(packet, echo) && find_reply(&packet->source, echo, tag, &client_port) != NULL;
+}
+
 /* The ports of the UDP header that the message stands for, and who is counted; 0 where it stands for none. */
 static __always_inline int accept_message(const struct packet* packet, const struct echo* echo,
                                           __u64 addresses, struct __sk_buff* context,
