@@ -1,10 +1,8 @@
 #include "tunnel/wireguard_interface.h"
 
 #include <fmt/format.h>
-#include <sys/uio.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <ctime>
 #include <map>
@@ -47,14 +45,6 @@ SocketAddress to_socket_address(const Endpoint& endpoint) noexcept {
   return {endpoint.address, endpoint.port, endpoint.scope_id};
 }
 
-offload::CoalesceOptions coalescing_for(const TunOffloads& offloads) {
-  offload::CoalesceOptions options;
-  options.tcp4 = offloads.tso4;
-  options.tcp6 = offloads.tso6;
-  options.udp = offloads.uso;
-  return options;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<WireguardInterface>> WireguardInterface::create(Loop& loop, Tun tun,
@@ -82,7 +72,7 @@ WireguardInterface::WireguardInterface(Loop& loop, Tun tun, Options options,
                engine_.set_endpoint(peer, endpoint, read_clocks());
                arm_timer();
              }),
-      coalescer_(coalescing_for(tun_.offloads())),
+      to_device_(tun_, to_device_counters_),
       device_watch_(loop, tun_, [this](const auto& link) { follow_device(link); }),
       sources_(loop, [this] { review_sources(); }),
       protocol_(loop, [this] {
@@ -100,7 +90,7 @@ Result<> WireguardInterface::start() {
   config.offload_header = tun_.offloads().header;
   config.receiver = this;
   config.read_counters = &from_device_;
-  config.write_counters = &to_device_;
+  config.write_counters = &to_device_counters_;
   auto stream = loop_.open_stream(config);
   if (!stream) return tl::unexpected(stream.error());
   stream_ = std::move(*stream);
@@ -288,25 +278,8 @@ void WireguardInterface::send_datagrams(wireguard::DatagramBatch& datagrams) noe
 }
 
 void WireguardInterface::deliver_packets(std::span<const std::span<std::byte>> packets) noexcept {
-  for (const auto packet : packets) {
-    if (!coalescer_.add(packet, {})) {
-      write_coalesced();
-      (void)coalescer_.add(packet, {});
-    }
-  }
-  write_coalesced();
-}
-
-void WireguardInterface::write_coalesced() noexcept {
-  const bool header = tun_.offloads().header;
-  for (const auto& packet : coalescer_.finish()) {
-    const auto pieces = header ? packet.pieces_with_offload() : packet.pieces();
-    to_device_.packets.add(1);
-    to_device_.bytes.add(packet.size);
-    if (::writev(tun_.fd(), pieces.data(), static_cast<int>(pieces.size())) < 0)
-      to_device_.drop(errno == EAGAIN ? DropReason::queue_full : DropReason::device_error,
-                      packet.packets);
-  }
+  for (const auto packet : packets) to_device_.add(packet);
+  to_device_.flush();
 }
 
 void WireguardInterface::lost_contact(const wireguard::PublicKey& peer) noexcept {

@@ -25,8 +25,8 @@
 
 #include "io/message_batch.h"
 #include "io/udp_port.h"
-#include "offload/coalesce.h"
 #include "tunnel/device_watch.h"
+#include "tunnel/device_writer.h"
 #include "tunnel/endpoint_names.h"
 #include "wireguard/engine.h"
 
@@ -79,7 +79,6 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
   void send_datagrams(wireguard::DatagramBatch& datagrams) noexcept override;
   void deliver_packets(std::span<const std::span<std::byte>> packets) noexcept override;
   void lost_contact(const wireguard::PublicKey& peer) noexcept override;
-  void write_coalesced() noexcept;
   // PacketReceiver
   void on_packets(Batch& batch) noexcept override;
   void on_stream_end(int error) noexcept override;
@@ -92,9 +91,9 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
   EndpointNames names_;
 
   std::unique_ptr<PacketStream> stream_;
-  offload::Coalescer coalescer_;
   Counters from_device_;
-  Counters to_device_;
+  Counters to_device_counters_;
+  DeviceWriter to_device_;
 
   std::optional<UdpPort> port_;
   bool device_up_ = false;

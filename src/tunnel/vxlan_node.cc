@@ -1,0 +1,316 @@
+#include "tunnel/vxlan_node.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+
+#include "core/log.h"
+#include "io/tun_change.h"
+#include "linux/netlink.h"
+#include "tunnel/device_writer.h"
+#include "tunnel/vxlan_sockets.h"
+
+namespace warren::tunnel {
+
+using overlay::ReceivedVxlan;
+using overlay::VxlanDatagram;
+using overlay::VxlanEngine;
+
+namespace {
+
+// Super-packets that are being sent, or on their way into the port.
+constexpr std::size_t pool_packets = 4 * Batch::capacity;
+
+class VxlanNode final : public Node,
+                        private overlay::VxlanOutput,
+                        private VxlanSockets::Receiver,
+                        private PacketReceiver {
+ public:
+  VxlanNode(std::string name, Loop& loop, std::unique_ptr<Pool> pool,
+            const l2::MacTable::Limits& table, std::uint64_t seed)
+      : Node(std::move(name)),
+        loop_(loop),
+        pool_(std::move(pool)),
+        port_(*this),
+        engine_(*this, *pool_, port_.received, table, seed) {}
+  ~VxlanNode() override {
+    if (sockets_) sockets_->remove(*this);
+  }
+
+  [[nodiscard]] Result<> start(const VxlanNodeSettings& settings);
+
+  [[nodiscard]] std::string_view kind() const noexcept override { return "vxlan-user"; }
+  [[nodiscard]] std::vector<Port*> ports() override {
+    return device_ ? std::vector<Port*>{} : std::vector<Port*>{&port_};
+  }
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> details() const override;
+  [[nodiscard]] bool broken() const noexcept override { return device_error_ != 0; }
+  [[nodiscard]] Result<bool> reconfigure(const NodeConfig& config) override;
+
+ private:
+  class EthernetPort final : public Port {
+   public:
+    explicit EthernetPort(VxlanNode& node) : Port("port"), node_(node) {}
+    // Super-packets are cut up where they are encapsulated, and put together on the other side.
+    [[nodiscard]] Capabilities capabilities() const noexcept override {
+      return {
+          .medium = Medium::ethernet, .checksum = true, .tso4 = true, .tso6 = true, .uso = true};
+    }
+    void receive(Batch& batch) noexcept override {
+      node_.engine_.send_frames(batch, node_.loop_.now());
+    }
+    void deliver(Batch& batch) noexcept { emit(batch); }
+    void finish_burst() noexcept { emit_flush(); }
+
+   private:
+    VxlanNode& node_;
+  };
+
+  [[nodiscard]] Result<> configure(const VxlanNodeSettings& settings);
+  [[nodiscard]] Result<> open_sockets(const VxlanNodeSettings& settings);
+  [[nodiscard]] Result<> open_device(const TunConfig& device);
+  void give_to_port() noexcept;
+  // VxlanOutput
+  void send_datagrams(std::span<const VxlanDatagram> datagrams) noexcept override;
+  void deliver_frames(std::span<const std::span<const std::byte>> frames) noexcept override;
+  // VxlanSockets::Receiver
+  void receive_datagrams(std::span<const ReceivedVxlan> datagrams) noexcept override {
+    engine_.receive_datagrams(datagrams, loop_.now());
+  }
+  void end_burst() noexcept override { port_.finish_burst(); }
+  // PacketReceiver, of the device
+  void on_packets(Batch& batch) noexcept override { engine_.send_frames(batch, loop_.now()); }
+  void on_stream_end(int error) noexcept override;
+
+  Loop& loop_;
+  VxlanNodeSettings settings_;
+  std::optional<IpAddress> source_;
+  std::unique_ptr<Pool> pool_;
+  EthernetPort port_;  ///< counts for the device too
+  VxlanEngine engine_;
+  offload::Coalescer coalescer_{{.medium = Medium::ethernet}};
+
+  std::optional<Tun> device_;
+  std::unique_ptr<PacketStream> stream_;
+  std::optional<DeviceWriter> to_device_;
+  int device_error_ = 0;
+
+  std::shared_ptr<VxlanSockets> sockets_;
+  std::vector<UdpPort> source_ports_;  ///< what flows leave from, where they are spread
+  UdpWriter writer_;
+  SendBatch::Outcome sent_;
+};
+
+// Set-up.
+
+bool is_link_local(const IpAddress& address) {
+  return address.ipv6 && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80;
+}
+
+// Where messages come from, if that is told.
+Result<std::optional<IpAddress>> source_of(const VxlanNodeSettings& settings,
+                                           netlink::Socket& socket) {
+  if (settings.local || settings.local_of.empty()) return settings.local;
+  const auto addresses = socket.addresses(settings.local_of);
+  if (!addresses) return tl::unexpected(addresses.error());
+  for (const auto& [address, length] : *addresses)
+    if (address.ipv6 == settings.ipv6 && !is_link_local(address)) return address;
+  return fail(fmt::format("{} has no {} address, which VXLAN needs as its source: give it one, or "
+                          "say local = \"...\"",
+                          settings.local_of, settings.ipv6 ? "IPv6" : "IPv4"),
+              EADDRNOTAVAIL);
+}
+
+// A mesh in which a host is its own peer is a circle.
+Result<> check_peers(const VxlanNodeSettings& settings, netlink::Socket& socket) {
+  const auto loopback = socket.index("lo");
+  if (!loopback) return tl::unexpected(loopback.error());
+  for (const auto& peer : settings.vxlan.peers) {
+    if (peer.ipv6 != settings.ipv6)
+      return fail(fmt::format("the peer {} is not of the family of the others", peer.to_string()));
+    // Where there is no way to it now, there may be one later.
+    const auto way = socket.route_to(peer);
+    if (way && way->device == *loopback)
+      return fail(fmt::format("the peer {} is this host itself", peer.to_string()));
+  }
+  if (settings.local && settings.local->ipv6 != settings.ipv6)
+    return fail(fmt::format("the local address {} is not of the family of the peers",
+                            settings.local->to_string()));
+  return {};
+}
+
+Result<> VxlanNode::start(const VxlanNodeSettings& settings) {
+  if (auto done = configure(settings); !done) return done;
+  if (auto done = open_sockets(settings); !done) return done;
+  return settings.device ? open_device(*settings.device) : Result<>();
+}
+
+Result<> VxlanNode::configure(const VxlanNodeSettings& settings) {
+  auto socket = netlink::Socket::open();
+  if (!socket) return tl::unexpected(socket.error());
+  const auto source = source_of(settings, *socket);
+  if (!source) return tl::unexpected(source.error());
+  if (auto good = check_peers(settings, *socket); !good) return good;
+  if (auto done = engine_.configure(settings.vxlan); !done) return done;
+  source_ = *source;
+  settings_ = settings;
+  return {};
+}
+
+Result<> VxlanNode::open_sockets(const VxlanNodeSettings& settings) {
+  auto sockets = VxlanSockets::open(loop_, settings.port);
+  if (!sockets) return tl::unexpected(sockets.error());
+  if (auto added = (*sockets)->add(settings.vxlan.vni, settings.ipv6, *this); !added) return added;
+  sockets_ = std::move(*sockets);
+  for (int i = 0; settings.vxlan.source_ports > 1 && i < settings.vxlan.source_ports; ++i) {
+    auto opened = VxlanSockets::open_source();
+    if (!opened) return tl::unexpected(opened.error());
+    source_ports_.push_back(std::move(*opened));
+  }
+  return {};
+}
+
+Result<> VxlanNode::open_device(const TunConfig& device) {
+  auto tun = Tun::open(device);
+  if (!tun) return tl::unexpected(tun.error());
+  device_.emplace(std::move(*tun));
+  to_device_.emplace(*device_, port_.sent);
+  PacketStream::Config config;
+  config.fd = device_->fd();
+  config.offload_header = device_->offloads().header;
+  config.receiver = this;
+  config.read_counters = &port_.received;
+  config.write_counters = &port_.sent;
+  auto stream = loop_.open_stream(config);
+  if (!stream) return tl::unexpected(stream.error());
+  stream_ = std::move(*stream);
+  return {};
+}
+
+void VxlanNode::on_stream_end(int error) noexcept {
+  device_error_ = error;
+  log::error("{}: the device is gone ({}); `warren reload` brings it back", name(),
+             std::strerror(error));
+}
+
+Result<bool> VxlanNode::reconfigure(const NodeConfig& config) {
+  const auto& wanted = static_cast<const VxlanNodeConfig&>(config).settings();
+  if (wanted.port != settings_.port || wanted.vxlan.vni != settings_.vxlan.vni ||
+      wanted.ipv6 != settings_.ipv6 || wanted.vxlan.source_ports != settings_.vxlan.source_ports ||
+      wanted.vxlan.table.max_entries != settings_.vxlan.table.max_entries ||
+      wanted.device.has_value() != settings_.device.has_value() ||
+      (wanted.device && needs_new_device(*settings_.device, *wanted.device)))
+    return false;
+  const auto former = settings_;
+  if (auto done = configure(wanted); !done) return fail_in(name(), done.error());
+  if (!wanted.device) return true;
+  auto changed = change_tun(*device_, *former.device, *wanted.device);
+  if (changed) return true;
+  // Half of it may have been applied: go back before saying so.
+  for (auto restored : {change_tun(*device_, *wanted.device, *former.device), configure(former)})
+    if (!restored) log::error("{}: {}", name(), restored.error().message);
+  return fail_in(name(), changed.error());
+}
+
+std::vector<std::pair<std::string, std::string>> VxlanNode::details() const {
+  const auto& vxlan = settings_.vxlan;
+  std::vector<std::pair<std::string, std::string>> details = {
+      {"engine", "user"},
+      {"vni", std::to_string(vxlan.vni)},
+      {"udp port", std::to_string(settings_.port)},
+      {"learning", vxlan.learning ? "yes" : "no"}};
+  if (device_) details.emplace_back("device", device_->name());
+  if (device_error_ != 0) details.emplace_back("error", std::strerror(device_error_));
+  if (source_) details.emplace_back("local", source_->to_string());
+  engine_.for_each_peer(loop_.now(), [&](const VxlanEngine::PeerStatus& peer) {
+    details.emplace_back("peer " + peer.address.to_string(),
+                         fmt::format("{} sent, {} received, {} addresses", peer.sent, peer.received,
+                                     peer.addresses));
+  });
+  if (sent_.too_big != 0) details.emplace_back("too big to send", std::to_string(sent_.too_big));
+  if (sent_.failed != 0) details.emplace_back("not sent", std::to_string(sent_.failed));
+  const auto add_drops = [&](std::string_view what, const Counters& counters) {
+    for (std::size_t i = 0; i < drop_reason_count; ++i) {
+      const auto reason = static_cast<DropReason>(i);
+      if (const auto count = counters.dropped(reason); count != 0)
+        details.emplace_back(fmt::format("{} dropped, {}", what, drop_reason_name(reason)),
+                             std::to_string(count));
+    }
+  };
+  add_drops("messages", engine_.messages);
+  if (device_) add_drops("frames from the device", port_.received);
+  if (device_) add_drops("frames to the device", port_.sent);
+  return details;
+}
+
+// The data path.
+
+// Neighbours of one conversation, those to one peer from one source port, are merged.
+void VxlanNode::send_datagrams(std::span<const VxlanDatagram> datagrams) noexcept {
+  std::array<SocketAddress, VxlanEngine::batch_datagrams> addresses;
+  const void* conversation = nullptr;
+  for (std::size_t i = 0; i < datagrams.size(); ++i) {
+    const auto& datagram = datagrams[i];
+    addresses[i] = {*datagram.to, settings_.port, 0};
+    const auto& from = source_ports_.empty() ? sockets_->port() : source_ports_[datagram.source];
+    const SendBatch::Datagram out{from.socket_for(datagram.to->ipv6), &addresses[i],
+                                  source_ ? &*source_ : nullptr, datagram.segment_size};
+    const bool same =
+        i > 0 && datagram.to == datagrams[i - 1].to && datagram.source == datagrams[i - 1].source;
+    if (!same) conversation = &addresses[i];
+    if (datagram.segment_size != 0)
+      writer_.add_segments(out, datagram.bytes);
+    else
+      writer_.add(conversation, out, datagram.bytes);
+  }
+  sent_ += writer_.flush();
+}
+
+void VxlanNode::deliver_frames(std::span<const std::span<const std::byte>> frames) noexcept {
+  if (to_device_) {
+    for (const auto frame : frames) to_device_->add(frame);
+    return to_device_->flush();
+  }
+  for (const auto frame : frames) {
+    if (coalescer_.add(frame, {})) continue;
+    give_to_port();
+    (void)coalescer_.add(frame, {});
+  }
+  give_to_port();
+}
+
+void VxlanNode::give_to_port() noexcept {
+  Batch batch;
+  for (const auto& item : coalescer_.finish()) {
+    auto packet = pool_->allocate();
+    if (!packet || !item.copy_to(packet)) {
+      port_.sent.drop(packet ? DropReason::too_big : DropReason::no_buffer, item.packets);
+      continue;
+    }
+    if (batch.full()) port_.deliver(batch);
+    batch.push(std::move(packet));
+  }
+  if (!batch.empty()) port_.deliver(batch);
+}
+
+}  // namespace
+
+bool VxlanNodeConfig::equals(const NodeConfig& other) const {
+  return kind() == other.kind() &&
+         settings_ == static_cast<const VxlanNodeConfig&>(other).settings_;
+}
+
+Result<std::unique_ptr<Node>> VxlanNodeConfig::create(const std::string& name, Loop& loop) const {
+  auto pool = Pool::create(pool_packets, Pool::super_packet_size);
+  if (!pool) return fail_in(name, pool.error());
+  std::random_device random;
+  const auto seed = std::uint64_t{random()} << 32 | random();
+  auto node =
+      std::make_unique<VxlanNode>(name, loop, std::move(*pool), settings_.vxlan.table, seed);
+  if (auto started = node->start(settings_); !started) return fail_in(name, started.error());
+  return node;
+}
+
+}  // namespace warren::tunnel

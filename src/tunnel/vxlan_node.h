@@ -1,0 +1,55 @@
+/// A VXLAN in userspace as a node: the engine (overlay/vxlan) between Ethernet and UDP sockets.
+///
+///     port, or TAP device ── super-packets whole ── VxlanEngine ── merged datagrams ── UDP 4789
+///
+/// With a device it is what the kernel's VXLAN device would be, to be used in bridges; without one it
+/// has a port, to be linked to a switch. What comes from the network is coalesced to super-packets
+/// again. The outer packets may be fragmented on their way, as the kernel's own VXLAN permits it: a
+/// frame that is too large for the way arrives, only slower.
+#pragma once
+
+#include <optional>
+
+#include <warren/address.h>
+#include <warren/tun.h>
+
+#include "core/node.h"
+#include "overlay/vxlan.h"
+#include "wire/vxlan.h"
+
+namespace warren::tunnel {
+
+struct VxlanNodeSettings {
+  overlay::VxlanConfig vxlan{};
+  std::uint16_t port = wire::vxlan_port;  ///< of all peers and of this host
+  /// Of the peers and of `local`.
+  bool ipv6 = false;
+  /// What messages come from; the kernel chooses otherwise.
+  std::optional<IpAddress> local{};
+  /// The same, where it is the first address of a device.
+  std::string local_of{};
+  /// A TAP device in place of the port.
+  std::optional<TunConfig> device{};
+
+  friend bool operator==(const VxlanNodeSettings&, const VxlanNodeSettings&) = default;
+};
+
+/// `[vxlan.NAME]` with engine = "user".
+class VxlanNodeConfig final : public NodeConfig {
+ public:
+  explicit VxlanNodeConfig(VxlanNodeSettings settings) : settings_(std::move(settings)) {}
+
+  /// Not that of the kernel's VXLAN, which is another node under the same name.
+  [[nodiscard]] std::string_view kind() const noexcept override { return "vxlan-user"; }
+  [[nodiscard]] bool equals(const NodeConfig& other) const override;
+  /// The sockets are of the calling thread's namespace. Fails where a peer is this host itself, or
+  /// another program has the port.
+  [[nodiscard]] Result<std::unique_ptr<Node>> create(const std::string& name,
+                                                     Loop& loop) const override;
+  [[nodiscard]] const VxlanNodeSettings& settings() const noexcept { return settings_; }
+
+ private:
+  VxlanNodeSettings settings_;
+};
+
+}  // namespace warren::tunnel
