@@ -3,7 +3,10 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/if_arp.h>
+#include <linux/membarrier.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -36,6 +39,9 @@ std::optional<std::uint8_t> link_header_of(std::uint16_t type) {
       return std::nullopt;
   }
 }
+
+// A grace period of RCU, in which no processor stays between the guard and the hook of a device.
+void wait_for_packets_in_flight() { (void)::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0); }
 
 tl::unexpected<Error> full(const char* what, std::uint32_t capacity, const Error& error) {
   if (error.code != E2BIG) return tl::unexpected(error);
@@ -213,9 +219,11 @@ Result<> IcmpCarrier::detach(const std::string& device) {
   return {};
 }
 
-// The entry goes first, which closes the device for carried flows.
+// The entry goes first, which closes the device for carried flows. What another processor is sending
+// now may have seen it, and gets past the hook before the program leaves that.
 Result<> IcmpCarrier::detach_index(int ifindex) {
   auto done = maps_.devices.erase(static_cast<std::uint32_t>(ifindex));
+  wait_for_packets_in_flight();
   for (const auto hook : {Hook::xdp, Hook::ingress, Hook::egress})
     if (done) done = carrier::detach(pins_, hook, ifindex);
   const auto all = maps_.devices.all();

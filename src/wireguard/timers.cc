@@ -17,7 +17,8 @@ bool take_due(Time& deadline, Time now) noexcept {
 bool Timers::request_handshake(Time now) noexcept {
   // Somebody wants to send: trying goes on for another while.
   give_up_at_ = now + limits::rekey_attempt_time;
-  return start_initiation(now);
+  // Repeating is the timer's alone: only what it sends again tells that contact was lost.
+  return retry_at_ == never && start_initiation(now);
 }
 
 bool Timers::start_initiation(Time now) noexcept {

@@ -55,8 +55,8 @@ class Timers {
   /// `seed` decides the jitter.
   explicit Timers(std::uint64_t seed) noexcept : random_(seed) {}
 
-  /// There is no usable session for what is to be sent. True: send an initiation now; false: one was
-  /// sent less than 5 s ago.
+  /// There is no usable session for what is to be sent. True: send an initiation now; false: one is
+  /// under way already, which expire() repeats.
   [[nodiscard]] bool request_handshake(Time now) noexcept;
   /// A packet went out with this session. True: send an initiation now.
   [[nodiscard]] bool renew_after_sending(const SessionUse& session, Time now) noexcept;
