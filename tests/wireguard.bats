@@ -215,6 +215,52 @@ SH
 SH
 }
 
+@test "TCP stays up over a line that loses, reorders and doubles packets" {
+  hosts <<'SH'
+    ip -n left link delete wire
+    cat >line.toml <<'TOML'
+links = [["tap0", "line.a"], ["line.b", "tap1"]]
+[tun.tap0]
+mode = "tap"
+netns = "left"
+address = ["10.9.0.1/24"]
+[tun.tap1]
+mode = "tap"
+netns = "right"
+address = ["10.9.0.2/24"]
+[impair.line]
+medium = "ethernet"
+loss = "5%"
+duplicate = "5%"
+reorder = "5%"
+delay = "1ms"
+jitter = "200us"
+seed = 7
+TOML
+    start line.toml
+    interface left warren wireguard
+    interface right warren wireguard
+    join_hosts
+    until_true ping_left
+    for direction in "" --reverse; do
+      right iperf3 --server --one-off >/dev/null &
+      server=$!
+      until_true eval 'right ss -Hltn "sport = 5201" | grep 5201'
+      left iperf3 --client 10.7.0.2 --bytes 4M $direction >out || fail "$(cat out)"
+      wait "$server"
+    done
+    # What arrives twice counts once, and what is lost not at all.
+    arrived=$(wg show wg-right transfer | cut -f 2)
+    sent=$(wg show wg-left transfer | cut -f 3)
+    [ "$arrived" -le "$sent" ] && [ "$arrived" -ge $((sent * 9 / 10)) ] || fail "sent $sent, arrived $arrived"
+    # A device that goes down and up again begins anew.
+    ip -n left link set wg-left down
+    ip -n left link set wg-left up
+    until_true ping_left
+    stop TERM
+SH
+}
+
 @test "without /dev/net/tun" {
   hosts <<'SH'
     mount -t tmpfs none /dev/net
