@@ -30,6 +30,9 @@ struct Link {
   MacAddress mac;
   bool up = false;       ///< administratively
   bool running = false;  ///< and has a carrier
+  int master = 0;        ///< index of the bridge whose port it is, or 0
+  int lower = 0;         ///< index of the device that it is bound to, or 0
+  std::string alias;     ///< a note for people; see set_alias()
 };
 
 /// Both ends of a veth pair.
@@ -58,6 +61,60 @@ struct RouteTo {
   int device = 0;                      ///< index of the link
   std::optional<IpAddress> source{};   ///< the address they would leave from
   std::optional<IpAddress> gateway{};  ///< none: the destination is on the link
+};
+
+struct BridgeConfig {
+  std::string name;
+  bool stp = false;
+  std::optional<MacAddress> mac{};
+};
+
+/// A VXLAN device without multicast: whom it floods to is in its forwarding table (add_fdb()).
+struct VxlanConfig {
+  std::string name;
+  std::uint32_t vni = 0;
+  std::uint16_t port = 4789;
+  std::optional<IpAddress> local{};  ///< source address of what it sends; decides the family
+  bool ipv6 = false;                 ///< where there is no local address
+  int lower = 0;                     ///< index of the device to bind to; 0: none
+  bool learning = true;
+  std::optional<MacAddress> mac{};
+  std::optional<std::uint32_t> mtu{};
+
+  friend bool operator==(const VxlanConfig&, const VxlanConfig&) = default;
+};
+
+/// An entry of a VXLAN device's forwarding table: frames for `mac` go to `to`. Several entries for
+/// 00:00:00:00:00:00 are whom it floods to (head-end replication).
+struct FdbEntry {
+  MacAddress mac;
+  std::optional<IpAddress> to{};
+  int device = 0;          ///< on which it is
+  bool permanent = false;  ///< told, not learned
+  friend bool operator==(const FdbEntry&, const FdbEntry&) = default;
+};
+
+/// A route in any table.
+struct TableRoute {
+  Route route;
+  std::uint32_t table = 254;  ///< main
+  int device = 0;             ///< index; 0 where the gateway tells
+  std::uint8_t protocol = 0;  ///< RTPROT_* of <linux/rtnetlink.h>: who made it
+  bool onlink = false;        ///< the gateway is on the link whatever the addresses say
+};
+
+/// A policy rule: packets that fit are looked up in `table`.
+struct Rule {
+  bool ipv6 = false;
+  std::optional<std::uint32_t> priority{};
+  std::uint32_t table = 254;
+  std::optional<IpPrefix> from{};
+  std::optional<IpPrefix> to{};
+  std::optional<std::uint32_t> mark{};
+  std::uint32_t mask = 0xffffffff;
+  std::string in_device{};
+  std::string out_device{};
+  friend bool operator==(const Rule&, const Rule&) = default;
 };
 
 class Message;
@@ -103,6 +160,29 @@ class Socket {
   [[nodiscard]] Result<RouteTo> route_to(const IpAddress& destination, std::uint32_t mark = 0);
   /// The links of the IPv4 and IPv6 default routes of the main table, each once.
   [[nodiscard]] Result<std::vector<int>> default_route_devices();
+
+  // Bridges and VXLAN.
+  Result<> create_bridge(const BridgeConfig& config);
+  Result<> create_vxlan(const VxlanConfig& config);
+  /// As the kernel has it now.
+  [[nodiscard]] Result<VxlanConfig> vxlan(std::string_view name);
+  /// `master` empty: the port of no bridge.
+  Result<> set_master(std::string_view name, std::string_view master);
+  Result<> set_alias(std::string_view name, std::string_view alias);
+  Result<> add_fdb(std::string_view name, const FdbEntry& entry);
+  Result<> remove_fdb(std::string_view name, const FdbEntry& entry);
+  /// Those of one device; of a bridge, those of all its ports.
+  [[nodiscard]] Result<std::vector<FdbEntry>> fdb(std::string_view name);
+
+  // Policy routing.
+  Result<> add_route(const TableRoute& route);
+  Result<> remove_route(const TableRoute& route);
+  /// Unicast routes of one family, in all tables but the local one.
+  [[nodiscard]] Result<std::vector<TableRoute>> routes(bool ipv6);
+  Result<> add_rule(const Rule& rule);
+  Result<> remove_rule(const Rule& rule);
+  [[nodiscard]] Result<std::vector<Rule>> rules(bool ipv6);
+
   /// How many traffic control filters hang on `parent` (TC_H_MAKE…) of a link.
   [[nodiscard]] Result<std::size_t> count_filters(int index, std::uint32_t parent);
 
@@ -112,6 +192,9 @@ class Socket {
   Result<> change_link(std::string_view name, const std::string& action, Message& message);
   Result<> change_address(std::string_view name, const IpPrefix& address, bool add);
   Result<> change_route(std::string_view name, const Route& route, bool add);
+  Result<> change_route(const TableRoute& route, bool add);
+  Result<> change_rule(const Rule& rule, bool add);
+  Result<> change_fdb(std::string_view name, const FdbEntry& entry, bool add);
   /// Sends the request and calls `each` with every answer until the kernel acknowledges.
   Result<> request(Message& message, const std::function<void(const nlmsghdr*)>& each);
   Result<> request(Message& message);

@@ -35,6 +35,15 @@ Link parse_link(const nlmsghdr* header) {
       case IFLA_TXQLEN:
         link.tx_queue_length = mnl_attr_get_u32(attribute);
         break;
+      case IFLA_MASTER:
+        link.master = static_cast<int>(mnl_attr_get_u32(attribute));
+        break;
+      case IFLA_LINK:
+        link.lower = static_cast<int>(mnl_attr_get_u32(attribute));
+        break;
+      case IFLA_IFALIAS:
+        link.alias = mnl_attr_get_str(attribute);
+        break;
       case IFLA_ADDRESS:
         if (length == link.mac.bytes.size())
           std::memcpy(link.mac.bytes.data(), mnl_attr_get_payload(attribute), length);

@@ -1,6 +1,7 @@
 /// The bytes of rtnetlink requests and answers; for the files of this folder that speak it.
 #pragma once
 
+#include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
@@ -37,6 +38,9 @@ class Message {
 
   void put(std::uint16_t type, std::uint8_t value) { mnl_attr_put_u8(header_, type, value); }
   void put(std::uint16_t type, std::uint32_t value) { mnl_attr_put_u32(header_, type, value); }
+  void put_network(std::uint16_t type, std::uint16_t value) {
+    mnl_attr_put_u16(header_, type, htons(value));
+  }
   void put(std::uint16_t type, std::string_view text) {
     mnl_attr_put_strz(header_, type, std::string(text).c_str());
   }
@@ -83,6 +87,8 @@ void for_each_attribute(const nlmsghdr* header, std::size_t offset, Each&& each)
                      each);
 }
 
+/// The address in an attribute, by its length; nothing where it has none.
+[[nodiscard]] std::optional<IpAddress> get_address(const nlattr* attribute);
 [[nodiscard]] Result<> check_name(std::string_view name);
 [[nodiscard]] std::uint8_t family_of(const IpAddress& address);
 [[nodiscard]] Link parse_link(const nlmsghdr* header);

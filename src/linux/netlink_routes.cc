@@ -11,6 +11,15 @@ std::uint8_t family_of(const IpAddress& address) {
   return address.ipv6 ? std::uint8_t{AF_INET6} : std::uint8_t{AF_INET};
 }
 
+std::optional<IpAddress> get_address(const nlattr* attribute) {
+  const std::size_t length = mnl_attr_get_payload_len(attribute);
+  IpAddress address;
+  if (length != 4 && length != 16) return std::nullopt;
+  address.ipv6 = length == 16;
+  std::memcpy(address.bytes.data(), mnl_attr_get_payload(attribute), length);
+  return address;
+}
+
 namespace {
 
 std::optional<IpPrefix> parse_address(const nlmsghdr* header, int index) {
