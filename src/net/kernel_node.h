@@ -1,0 +1,53 @@
+/// The nodes of the sections whose things are the kernel's: bridges, VXLAN, addresses, rules.
+///
+/// They have no ports: the kernel forwards. A node applies its settings, looks after them when devices
+/// or routes change (a Wi-Fi access point that is started again is no port of its bridge any more), and
+/// takes them back when it goes.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/graph.h"
+#include "net/sections.h"
+
+namespace warren::net {
+
+class KernelNodeConfig final : public NodeConfig {
+ public:
+  /// `subject`: the section's name and place in the file. `needs`: devices that others make.
+  KernelNodeConfig(std::string_view kind, Located subject, Section section,
+                   std::vector<Located> needs)
+      : kind_(kind),
+        subject_(std::move(subject)),
+        section_(std::move(section)),
+        needs_(std::move(needs)) {}
+
+  [[nodiscard]] std::string_view kind() const noexcept override { return kind_; }
+  [[nodiscard]] bool equals(const NodeConfig& other) const override;
+  [[nodiscard]] Result<std::unique_ptr<Node>> create(const std::string& name,
+                                                     Loop& loop) const override;
+
+  [[nodiscard]] const Section& section() const noexcept { return section_; }
+  /// The device, or what the rules are called.
+  [[nodiscard]] const std::string& subject() const noexcept { return subject_.text; }
+  [[nodiscard]] const std::string& where() const noexcept { return subject_.where; }
+  [[nodiscard]] const std::vector<Located>& needs() const noexcept { return needs_; }
+  [[nodiscard]] Settings settings() const;
+
+ private:
+  std::string_view kind_;
+  Located subject_;
+  Section section_;
+  std::vector<Located> needs_;
+};
+
+/// What the file asks of the kernel and the kernel cannot give: devices that are not there, peers that
+/// are this host, names that are taken. One line each, as config's messages. Changes nothing.
+[[nodiscard]] Result<> check_kernel(const GraphSpec& spec);
+
+/// What would change, a line for each thing.
+[[nodiscard]] Result<std::vector<std::string>> changes(const GraphSpec& spec);
+
+}  // namespace warren::net

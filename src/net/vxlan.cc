@@ -1,0 +1,135 @@
+// [vxlan.NAME] with the kernel's engine.
+//
+// The device floods to the peers that its forwarding table lists under 00:00:00:00:00:00 (head-end
+// replication), and learns or is told who is behind which. It is never bound to the device that `over`
+// names: the kernel caps the MTU of a bound one by that device's, and deletes it along with that
+// device, out of the bridge it is in. The source address and host routes say the same and do no harm.
+#include <fmt/format.h>
+
+#include "net/sections.h"
+
+namespace warren::net {
+
+bool operator==(const VxlanSection& a, const VxlanSection& b) {
+  const auto parts = [](const VxlanSection& s) {
+    return std::tie(s.vni, s.port, s.over, s.bound, s.local, s.peers, s.entries, s.ipv6, s.learning,
+                    s.mac, s.mtu, s.clamp, s.layer3);
+  };
+  return parts(a) == parts(b);
+}
+
+namespace {
+
+bool is_link_local(const IpAddress& address) {
+  return address.ipv6 && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80;
+}
+
+Result<netlink::VxlanConfig> device_of(const std::string& name, const VxlanSection& section,
+                                       netlink::Socket& socket) {
+  netlink::VxlanConfig device{.name = name,
+                              .vni = section.vni,
+                              .port = section.port,
+                              .ipv6 = section.ipv6,
+                              .learning = section.learning,
+                              .mac = section.mac};
+  if (section.local || !section.over.text.empty()) {
+    const auto source = vxlan_source(section, socket);
+    if (!source) return tl::unexpected(source.error());
+    device.local = *source;
+  }
+  if (!section.bound.text.empty()) {
+    const auto index = socket.index(section.bound.text);
+    if (!index) return tl::unexpected(index.error());
+    device.lower = *index;
+  }
+  return device;
+}
+
+std::string parameters(const VxlanSection& section) {
+  auto text = fmt::format("VNI {}, port {}", section.vni, section.port);
+  if (!section.over.text.empty()) text += ", over " + section.over.text;
+  if (!section.bound.text.empty()) text += ", bound to " + section.bound.text;
+  if (section.local) text += ", from " + section.local->to_string();
+  if (section.ipv6) text += ", IPv6";
+  if (!section.learning) text += ", not learning";
+  if (section.mac) text += ", address " + section.mac->to_string();
+  return text;
+}
+
+Setting vxlan_exists(const std::string& name, const VxlanSection& section) {
+  const auto same = [=](netlink::Socket& socket) -> Result<bool> {
+    const auto wanted = device_of(name, section, socket);
+    const auto present = socket.vxlan(name);
+    return wanted && present && present->vni == wanted->vni && present->port == wanted->port &&
+           present->local == wanted->local && present->lower == wanted->lower &&
+           present->learning == wanted->learning && (!wanted->mac || present->mac == wanted->mac);
+  };
+  const auto create = [=](netlink::Socket& socket) -> Result<> {
+    const auto wanted = device_of(name, section, socket);
+    if (!wanted) return tl::unexpected(wanted.error());
+    return socket.create_vxlan(*wanted);
+  };
+  return device_exists(name, "vxlan", parameters(section), same, create);
+}
+
+MtuSource mtu_source(const VxlanSection& section) {
+  return [section](netlink::Socket& socket) -> Result<std::uint32_t> {
+    if (section.mtu.kind == l3::MtuChoice::Kind::fixed) return section.mtu.value;
+    if (section.mtu.kind == l3::MtuChoice::Kind::transparent) return l3::ethernet_mtu;
+    return vxlan_fit(section, socket);
+  };
+}
+
+}  // namespace
+
+Result<IpAddress> vxlan_source(const VxlanSection& section, netlink::Socket& socket) {
+  if (section.local) return *section.local;
+  const auto addresses = socket.addresses(section.over.text);
+  if (!addresses) return tl::unexpected(addresses.error());
+  for (const auto& [address, length] : *addresses)
+    if (address.ipv6 == section.ipv6 && !is_link_local(address)) return address;
+  return fail(
+      fmt::format("{} has no {} address, which VXLAN needs as its source: give it one, or say "
+                  "local = \"...\"",
+                  section.over.text, section.ipv6 ? "IPv6" : "IPv4"),
+      EADDRNOTAVAIL);
+}
+
+int vxlan_lower(const VxlanSection& section, netlink::Socket& socket) {
+  const auto& name = section.over.text.empty() ? section.bound.text : section.over.text;
+  if (!name.empty()) return socket.index(name).value_or(0);
+  if (section.peers.empty()) return 0;
+  const auto way = socket.route_to(section.peers.front());
+  return way ? way->device : 0;
+}
+
+Result<std::uint32_t> vxlan_fit(const VxlanSection& section, netlink::Socket& socket) {
+  const auto overhead = l3::overhead_of(l3::Encapsulation::vxlan, section.ipv6);
+  const int index = vxlan_lower(section, socket);
+  if (index == 0) return l3::ethernet_mtu - overhead;
+  const auto lower = socket.link(index);
+  if (!lower) return tl::unexpected(lower.error());
+  if (lower->mtu < overhead + 68)
+    return fail(fmt::format("nothing fits into {}, whose MTU is {}", lower->name, lower->mtu),
+                EINVAL);
+  // Loopback and the like carry more than Ethernet; hosts of an L2 do not expect that.
+  return std::min(lower->mtu - overhead, l3::ethernet_mtu);
+}
+
+Settings settings_of(const std::string& name, const VxlanSection& section) {
+  Settings settings = {vxlan_exists(name, section)};
+  settings.push_back(has_mtu(name, section.mtu.to_string(), mtu_source(section)));
+  if (!section.over.text.empty())
+    for (const auto& peer : section.peers)
+      settings.push_back(is_reached_through(peer, section.over.text));
+  for (const auto& peer : section.peers)
+    settings.push_back(has_fdb_entry(name, {.mac = {}, .to = peer}));
+  for (const auto& entry : section.entries) settings.push_back(has_fdb_entry(name, entry));
+  settings.push_back(is_up(name));
+  add_layer3(settings, name, section.layer3);
+  add_mss_clamp(settings, name, section.clamp,
+                [section](netlink::Socket& socket) { return vxlan_fit(section, socket); });
+  return settings;
+}
+
+}  // namespace warren::net
