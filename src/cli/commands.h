@@ -22,6 +22,7 @@ void add_status(CLI::App& app, Chosen& chosen);
 void add_reload(CLI::App& app, Chosen& chosen);
 void add_down(CLI::App& app, Chosen& chosen);
 void add_doctor(CLI::App& app, Chosen& chosen);
+void add_plan(CLI::App& app, Chosen& chosen);
 void add_bench(CLI::App& app, Chosen& chosen);
 void add_bench_flood(CLI::App& app, Chosen& chosen);
 void add_icmp(CLI::App& app, Chosen& chosen);

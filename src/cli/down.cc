@@ -3,16 +3,35 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
+
 #include "cli/ask.h"
 #include "cli/commands.h"
 #include "control/instance.h"
+#include "net/journal.h"
 
 namespace warren::cli {
 
 namespace {
 
+// What a killed instance left in the kernel is taken back as well.
+Result<bool> clean_up(const std::string& name) {
+  if (name.empty() || !std::filesystem::exists(control::journal_path(name))) return false;
+  auto instance = control::Instance::claim(name);
+  if (!instance) return false;  // it runs
+  const auto left = net::Journal::left_behind(control::journal_path(name));
+  if (!left) return tl::unexpected(left.error());
+  if (*left == 0) return false;
+  if (auto done = net::journal().open(name, control::journal_path(name)); !done)
+    return tl::unexpected(done.error());
+  return true;
+}
+
 // Returns when everything is gone, so that a script can go on.
 Result<> down(const std::string& name) {
+  const auto cleaned = clean_up(name);
+  if (!cleaned) return tl::unexpected(cleaned.error());
+  if (*cleaned) return {};
   const auto instance = choose_instance(name);
   if (!instance) return tl::unexpected(instance.error());
   const auto answer = ask(*instance, "down");

@@ -62,6 +62,7 @@ int main(int argc, char** argv) {
       "Examples:\n"
       "  warren doctor            what this machine offers and lacks\n"
       "  warren up home.toml      run a network; `warren status`, `warren reload`, `warren down`\n"
+      "  warren plan home.toml    what becomes of packets in its tunnels: MTUs and fragments\n"
       "  warren icmp connect ...  carry UDP inside ICMP; `warren icmp --help`\n"
       "  warren wireguard wg0     a WireGuard interface for wg and wg-quick\n"
       "  warren bench tun         measure ways of forwarding side by side\n"
@@ -72,6 +73,7 @@ int main(int argc, char** argv) {
   warren::cli::add_reload(app, chosen);
   warren::cli::add_down(app, chosen);
   warren::cli::add_doctor(app, chosen);
+  warren::cli::add_plan(app, chosen);
   warren::cli::add_bench(app, chosen);
   warren::cli::add_bench_flood(app, chosen);
   warren::cli::add_icmp(app, chosen);

@@ -67,14 +67,16 @@ std::string describe(const Json& status) {
     std::string peers;  // each has much to tell
     for (const auto& [key, value] : node.at("details").items()) {
       auto detail = fmt::format("{} {}", key, value.get<std::string>());
-      if (key.starts_with("peer "))
+      if (key.starts_with("peer ") && node.at("kind") == "wireguard")
         peers += fmt::format("    {}\n", detail);
       else
         details.push_back(std::move(detail));
     }
-    text += fmt::format("  {} ({}): {}\n{}", name, node.at("kind").get<std::string>(),
-                        fmt::join(details, ", "), peers);
     const auto& ports = node.at("ports");
+    // What is the kernel's has no counters, but many things that hold.
+    const bool list = ports.empty() && details.size() > 4 && peers.empty();
+    text += fmt::format("  {} ({}):{}{}\n{}", name, node.at("kind").get<std::string>(),
+                        list ? "\n    " : " ", fmt::join(details, list ? "\n    " : ", "), peers);
     for (const auto& port : ports) {
       const bool only = ports.size() == 1;
       text +=

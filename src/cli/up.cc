@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <thread>
@@ -14,6 +15,8 @@
 #include "control/server.h"
 #include "control/service.h"
 #include "core/log.h"
+#include "net/journal.h"
+#include "net/kernel_node.h"
 #include "offload/segmenting_sink.h"
 
 namespace warren::cli {
@@ -24,6 +27,7 @@ struct UpOptions {
   std::string file;
   std::string name;
   bool check = false;
+  bool dry_run = false;
   std::string backend = "auto";
   std::string log_level = "info";
 };
@@ -39,6 +43,12 @@ Loop::Backend parse_backend(const std::string& name) {
 class Running {
  public:
   explicit Running(UpOptions options) : options_(std::move(options)) {}
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() {
+    graph_.reset();
+    net::journal().close();
+  }
 
   Result<> start(const GraphSpec& spec);
   Result<> run();
@@ -65,6 +75,10 @@ Result<> Running::start(const GraphSpec& spec) {
   auto instance = control::Instance::claim(options_.name);
   if (!instance) return tl::unexpected(instance.error());
   instance_.emplace(std::move(*instance));
+
+  if (auto done = net::journal().open(options_.name, control::journal_path(options_.name)); !done)
+    return done;
+  if (auto good = net::check_kernel(spec); !good) return good;
 
   auto loop = Loop::create(parse_backend(options_.backend));
   if (!loop) return tl::unexpected(loop.error());
@@ -106,6 +120,7 @@ Result<> Running::run() {
   auto done = loop_->run();
   control::notify("STOPPING=1");
   graph_.reset();  // before the server, whose end tells `warren down` that everything is gone
+  net::journal().close();
   log::info("{} is down", options_.name);
   return done;
 }
@@ -115,6 +130,7 @@ Result<> Running::reload() {
   auto done = [&]() -> Result<> {
     auto spec = config::read_network_file(options_.file);
     if (!spec) return tl::unexpected(spec.error());
+    if (auto good = net::check_kernel(*spec); !good) return good;
     return graph_->apply(*spec);
   }();
   control::notify("READY=1");
@@ -136,6 +152,32 @@ void Running::on_signal() {
   }
 }
 
+// What `up` would change, for a person to read. A running instance holds what it made.
+int dry_run(const UpOptions& options, const GraphSpec& spec) {
+  const auto journal = control::journal_path(options.name);
+  const auto running = control::running_instances();
+  if (std::ranges::find(running, options.name) != running.end()) {
+    log::error("{} runs already; `warren status {}` shows what it holds", options.name,
+               options.name);
+    return Exit::failed;
+  }
+  net::journal().name(options.name);
+  if (const auto left = net::Journal::left_behind(journal); left && *left != 0)
+    fmt::print("first takes back {} changes of an instance that did not end in order\n", *left);
+  if (const auto good = net::check_kernel(spec); !good) {
+    log::error("{}", good.error().message);
+    return Exit::failed;
+  }
+  const auto changes = net::changes(spec);
+  if (!changes) {
+    log::error("{}", changes.error().message);
+    return Exit::failed;
+  }
+  for (const auto& change : *changes) fmt::print("{}\n", change);
+  fmt::print("{} changes; nothing was done\n", changes->size());
+  return Exit::success;
+}
+
 int up(UpOptions options) {
   log::set_level(log::parse_level(options.log_level).value_or(log::Level::info));
   if (options.name.empty()) options.name = std::filesystem::path(options.file).stem().string();
@@ -149,6 +191,7 @@ int up(UpOptions options) {
                spec->links.size());
     return Exit::success;
   }
+  if (options.dry_run) return dry_run(options, *spec);
   Running running(std::move(options));
   auto done = running.start(*spec);
   if (done) done = running.run();
@@ -166,6 +209,8 @@ void add_up(CLI::App& app, Chosen& chosen) {
                       "name of this instance (default: the file's name without .toml)");
   command->add_flag("--check", options->check,
                     "read the file, say what is wrong with it, and do nothing");
+  command->add_flag("--dry-run", options->dry_run,
+                    "say what would change in the kernel, and do nothing");
   command->add_option("--io", options->backend, "how to wait for packets")
       ->check(CLI::IsMember({"auto", "io_uring", "epoll"}));
   command->add_option("--log-level", options->log_level, "what to say on stderr")
@@ -176,6 +221,7 @@ void add_up(CLI::App& app, Chosen& chosen) {
       "\nExamples:\n"
       "  warren up home.toml                 run it; in another terminal: warren status home\n"
       "  warren up home.toml --check         only read it\n"
+      "  warren up home.toml --dry-run       what it would change in the kernel\n"
       "  warren up home.toml --name test     beside another instance of the same file's name\n"
       "  systemctl start warren@home         run /etc/warren/home.toml as a service\n");
   command->callback([options, &chosen] { chosen = [options] { return up(*options); }; });

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "config/node_kinds.h"
+#include "config/sections.h"
 #include "config/suggest.h"
 #include "config/toml_reader.h"
 
@@ -15,34 +16,29 @@ namespace warren::config {
 
 namespace {
 
-struct DescribedNode {
-  const NodeKind* kind;
-  std::string name;
-  TomlPosition position;
-  std::shared_ptr<const NodeConfig> config;
-};
-
-// In the order of the file, whatever their kinds.
+// In the order of the file, but that those which need others come behind them.
 std::vector<DescribedNode> read_nodes(TomlTable& root) {
   std::vector<DescribedNode> nodes;
   for (const auto& kind : node_kinds())
     for (auto& [name, section] : root.named_tables(kind.name)) {
-      if (name.empty() || name.find('.') != std::string::npos)
+      if (name.empty() || (!kind.about && name.find('.') != std::string::npos))
         section.error(
             section.position(),
             fmt::format("\"{}\" cannot name a node: links write NODE.PORT, so a name has no dot",
                         name));
       auto config = kind.read(section, name);
-      nodes.push_back({&kind, name, section.position(), std::move(config)});
+      auto node = kind.about ? fmt::format("{}.{}", kind.name, name) : name;
+      nodes.push_back({&kind, std::move(node), section.position(), std::move(config)});
     }
   std::ranges::sort(nodes, {}, [](const DescribedNode& node) {
-    return std::tuple(node.position.line, node.position.column, node.name);
+    return std::tuple(node.kind->order, node.position.line, node.position.column, node.name);
   });
   std::map<std::string, const DescribedNode*> seen;
   for (const auto& node : nodes)
     if (const auto [first, added] = seen.emplace(node.name, &node); !added)
       root.error(node.position, fmt::format("there is another node \"{}\", in line {}", node.name,
                                             first->second->position.line));
+  link_sections(root, nodes);
   return nodes;
 }
 

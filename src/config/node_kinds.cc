@@ -10,7 +10,7 @@
 namespace warren::config {
 
 std::span<const NodeKind> node_kinds() {
-  static const std::array<NodeKind, 5> kinds = {{
+  static const std::array<NodeKind, 11> kinds = {{
       {"tun",
        {},
        [](TomlTable& section, const std::string& node) -> std::shared_ptr<const NodeConfig> {
@@ -49,6 +49,12 @@ std::span<const NodeKind> node_kinds() {
          return std::make_shared<l2::SwitchNodeConfig>(read_switch_section(section));
        },
        [](const NodeConfig&) { return Medium::ethernet; }},
+      {"device", {}, read_device_section, nullptr, 1, true},
+      {"vxlan", {}, read_vxlan_section, nullptr, 2, false},
+      {"bridge", {}, read_bridge_section, nullptr, 3, false},
+      {"route", {}, read_route_section, nullptr, 4, true},
+      {"rule", {}, read_rule_section, nullptr, 4, true},
+      {"zone", {}, read_zone_section, nullptr, 4, true},
   }};
   return kinds;
 }

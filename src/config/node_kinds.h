@@ -20,6 +20,18 @@ struct NodeKind {
   std::shared_ptr<const NodeConfig> (*read)(TomlTable& section, const std::string& node);
   /// What the ports of such a node carry; none where it has no ports, and so no links.
   Medium (*medium)(const NodeConfig& config);
+  /// When it is made: what makes devices comes before what needs them.
+  int order = 0;
+  /// Its node is called KIND.NAME, because it is about NAME, which another section may make.
+  bool about = false;
+};
+
+/// A section that was read.
+struct DescribedNode {
+  const NodeKind* kind;
+  std::string name;
+  TomlPosition position;
+  std::shared_ptr<const NodeConfig> config;
 };
 
 [[nodiscard]] std::span<const NodeKind> node_kinds();

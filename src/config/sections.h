@@ -12,6 +12,7 @@
 #include <warren/tun.h>
 
 #include "carrier/icmp_node.h"
+#include "config/node_kinds.h"
 #include "config/toml_reader.h"
 #include "core/port.h"
 #include "io/impairment.h"
@@ -37,6 +38,32 @@ void check_device_name(TomlTable& section, const std::string& name);
 /// `dev`, `checksum` and `xdp`: how the ICMP carrier is attached.
 [[nodiscard]] std::vector<std::string> read_icmp_devices(TomlTable& section,
                                                          carrier::IcmpDeviceOptions& options);
+// Sections about the kernel's own things (net/sections.h).
+/// [device.NAME]
+[[nodiscard]] std::shared_ptr<const NodeConfig> read_device_section(TomlTable& section,
+                                                                    const std::string& name);
+/// [vxlan.NAME]
+[[nodiscard]] std::shared_ptr<const NodeConfig> read_vxlan_section(TomlTable& section,
+                                                                   const std::string& name);
+/// [bridge.NAME]
+[[nodiscard]] std::shared_ptr<const NodeConfig> read_bridge_section(TomlTable& section,
+                                                                    const std::string& name);
+/// [route.NAME]
+[[nodiscard]] std::shared_ptr<const NodeConfig> read_route_section(TomlTable& section,
+                                                                   const std::string& name);
+/// [rule.NAME]
+[[nodiscard]] std::shared_ptr<const NodeConfig> read_rule_section(TomlTable& section,
+                                                                  const std::string& name);
+/// [zone.NAME]; its `forward` names zones until link_sections().
+[[nodiscard]] std::shared_ptr<const NodeConfig> read_zone_section(TomlTable& section,
+                                                                  const std::string& name);
+/// What concerns several sections: zones that name each other, ports with two bridges, VNIs that
+/// overlap.
+void link_sections(TomlTable& root, std::vector<DescribedNode>& nodes);
+
+/// Unicast, as a device may have it.
+[[nodiscard]] Result<MacAddress> parse_device_mac(std::string_view text);
+
 /// The key `medium`: "ip" (default) or "ethernet".
 [[nodiscard]] Medium read_medium(TomlTable& section);
 

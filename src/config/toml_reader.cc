@@ -74,6 +74,15 @@ std::string wrong_type(std::string_view what, const toml::node& node, std::strin
 
 TomlPosition TomlTable::position() const { return begin_of(as_table(table_).source()); }
 
+std::string TomlTable::place(TomlPosition position) const {
+  return fmt::format("{}:{}:{}", state_->name, position.line, position.column);
+}
+
+std::string TomlTable::place(std::string_view key) const {
+  const auto* node = as_table(table_).get(key);
+  return place(node == nullptr ? position() : begin_of(node->source()));
+}
+
 bool TomlTable::has(std::string_view key) const { return as_table(table_).contains(key); }
 
 std::vector<std::string> TomlTable::keys() const {

@@ -41,6 +41,10 @@ class TomlTable {
   /// "tun.tun11"; empty for the root.
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] TomlPosition position() const;
+  /// "home.toml:12:3", for messages about what turns out later.
+  [[nodiscard]] std::string place(TomlPosition position) const;
+  /// Where the value of the key stands; where the table does, if it is absent.
+  [[nodiscard]] std::string place(std::string_view key) const;
   /// Whether the key is there; does not count as reading it.
   [[nodiscard]] bool has(std::string_view key) const;
   [[nodiscard]] std::vector<std::string> keys() const;
@@ -62,6 +66,7 @@ class TomlTable {
   /// An array of strings; absent is empty.
   [[nodiscard]] std::vector<std::string> strings(std::string_view key);
   [[nodiscard]] std::vector<TomlString> located_strings(std::string_view key);
+  [[nodiscard]] std::optional<TomlString> located_string(std::string_view key);
   /// An array of arrays of strings, such as links; absent is empty.
   [[nodiscard]] std::vector<std::vector<TomlString>> lists(std::string_view key);
 
@@ -119,7 +124,6 @@ class TomlTable {
     else
       error(text.position, parsed.error().message);
   }
-  [[nodiscard]] std::optional<TomlString> located_string(std::string_view key);
   [[nodiscard]] std::optional<TomlString> located_id(std::string_view key);
   /// "[tun.tun11]", or "the file".
   [[nodiscard]] std::string where() const;

@@ -51,16 +51,6 @@ Result<std::uint32_t> parse_group(std::string_view text) {
   return found->gr_gid;
 }
 
-Result<MacAddress> parse_mac(std::string_view text) {
-  auto mac = MacAddress::parse(text);
-  if (mac && (mac->bytes[0] & 1U) != 0)
-    return fail(
-        fmt::format("\"{}\" is a multicast address; a device's is unicast, such as "
-                    "\"02:00:00:00:00:01\"",
-                    text));
-  return mac;
-}
-
 std::vector<std::string_view> words_of(std::string_view text) {
   std::vector<std::string_view> words;
   for (std::size_t end = 0;;) {
@@ -78,6 +68,16 @@ std::optional<std::uint32_t> as_u32(const std::optional<T>& value) {
 }
 
 }  // namespace
+
+Result<MacAddress> parse_device_mac(std::string_view text) {
+  auto mac = MacAddress::parse(text);
+  if (mac && (mac->bytes[0] & 1U) != 0)
+    return fail(
+        fmt::format("\"{}\" is a multicast address; a device's is unicast, such as "
+                    "\"02:00:00:00:00:01\"",
+                    text));
+  return mac;
+}
 
 Result<Route> parse_route(std::string_view text) {
   const auto words = words_of(text);
@@ -136,7 +136,7 @@ TunConfig read_tun_section(TomlTable& section, const std::string& name) {
   tun.addresses =
       section.parse_each("address", [](std::string_view text) { return IpPrefix::parse(text); });
   tun.mtu = as_u32(section.integer("mtu", 68, 65535));
-  tun.mac = section.parse("mac", parse_mac);
+  tun.mac = section.parse("mac", parse_device_mac);
   tun.queues = static_cast<unsigned>(section.integer("queues", 1, 256).value_or(1));
   tun.owner = section.parse_id("owner", parse_user);
   tun.group = section.parse_id("group", parse_group);

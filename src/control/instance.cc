@@ -61,6 +61,10 @@ std::string socket_path(std::string_view instance) {
   return fmt::format("{}/{}.sock", run_directory(), instance);
 }
 
+std::string journal_path(std::string_view instance) {
+  return fmt::format("{}/{}.journal", run_directory(), instance);
+}
+
 bool valid_instance_name(std::string_view name) {
   const auto fits = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||

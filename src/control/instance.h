@@ -2,6 +2,7 @@
 ///
 ///     /run/warren/home.lock   held (flock) as long as the process lives; holds its pid
 ///     /run/warren/home.sock   the control socket
+///     /run/warren/home.journal   what it changed in the kernel, while it stands
 ///
 /// The kernel drops the lock with the process, however it ends. So whoever gets the lock knows that
 /// a socket of that name was left behind by a process that is gone, and removes it. WARREN_RUN_DIR
@@ -20,6 +21,8 @@ namespace warren::control {
 
 [[nodiscard]] std::string run_directory();
 [[nodiscard]] std::string socket_path(std::string_view instance);
+/// Where it notes what it changes in the kernel; outlives an instance that is killed.
+[[nodiscard]] std::string journal_path(std::string_view instance);
 
 /// Letters, digits, `_`, `-` and `.`, not in front; at most 64.
 [[nodiscard]] bool valid_instance_name(std::string_view name);

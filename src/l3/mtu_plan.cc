@@ -50,16 +50,18 @@ Journey send(const Path& path, const std::vector<Layer>& layers, std::vector<std
   // What a tunnel sends comes from this host, and fragments in the family of its underlay.
   bool ipv6 = false;
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-    Step step{layer->tunnel.name, std::move(packets), {}};
-    packets = fit(step, layer->mtu, ipv6, entry);
+    Step step{layer->tunnel.name, std::move(packets), {}, {}};
+    step.taken = fit(step, layer->mtu, ipv6, entry);
+    packets = step.taken;
     for (auto& size : packets) size = encapsulate(size, *layer);
     step.sent = packets;
     journey.steps.push_back(std::move(step));
     entry = Entry::routed;
     ipv6 = layer->tunnel.ipv6_underlay;
   }
-  Step step{path.wire, std::move(packets), {}};
-  step.sent = fit(step, path.wire_mtu, ipv6, entry);
+  Step step{path.wire, std::move(packets), {}, {}};
+  step.taken = fit(step, path.wire_mtu, ipv6, entry);
+  step.sent = step.taken;
   journey.steps.push_back(std::move(step));
   return journey;
 }
@@ -161,11 +163,11 @@ std::vector<std::string> warnings(const Path& path, const std::vector<Layer>& la
     const auto& layer = layers[i];
     const auto& below = i == 0 ? path.wire : layers[i - 1].tunnel.name;
     if (layer.mtu > layer.largest_fit)
-      texts.push_back(fmt::format(
-          "{}: packets above {} bytes leave in fragments on {}, which costs about a third of the "
-          "throughput; mtu = \"auto\", or an MSS clamped to {} (IPv6: {}), avoids that for TCP",
-          layer.tunnel.name, layer.largest_fit, below, mss(layer.largest_fit, false),
-          mss(layer.largest_fit, true)));
+      texts.push_back(
+          fmt::format("{}: packets above {} bytes leave in two fragments on {}; mtu = \"auto\", or "
+                      "an MSS clamped to {} (IPv6: {}), avoids that for TCP",
+                      layer.tunnel.name, layer.largest_fit, below, mss(layer.largest_fit, false),
+                      mss(layer.largest_fit, true)));
     if (layer.mtu < layer.largest_fit)
       texts.push_back(fmt::format("{}: {} bytes more would fit: mtu = {}", layer.tunnel.name,
                                   layer.largest_fit - layer.mtu, layer.largest_fit));

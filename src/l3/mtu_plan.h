@@ -89,6 +89,7 @@ struct Layer {
 struct Step {
   std::string device;
   std::vector<std::uint32_t> enter;  ///< packets that come to the device
+  std::vector<std::uint32_t> taken;  ///< those of them, or their fragments, that fit it
   std::vector<std::uint32_t> sent;   ///< as they go down from here, with all headers
   bool fragmented = false;           ///< what came did not fit
   bool lost = false;                 ///< all or a part of it

@@ -61,6 +61,7 @@ TEST(MtuPlan, APingOf2000BytesIsThreePacketsWhereTheL2Keeps1500) {
   EXPECT_THAT(ping.steps[0].sent, ElementsAre(1550, 598));
   EXPECT_THAT(ping.steps[1].enter, ElementsAre(1550, 598));
   EXPECT_TRUE(ping.steps[1].fragmented);
+  EXPECT_THAT(ping.steps[1].taken, ElementsAre(1420, 150, 598));
   // 1420 is no multiple of 16, but padding stops at the MTU; 150 becomes 160, and 598 becomes 608.
   EXPECT_THAT(ping.on_wire(), ElementsAre(1480, 220, 668));
   EXPECT_FALSE(ping.lost());

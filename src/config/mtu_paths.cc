@@ -1,0 +1,65 @@
+#include "config/mtu_paths.h"
+
+#include <algorithm>
+
+#include "net/kernel_node.h"
+
+namespace warren::config {
+
+namespace {
+
+template <class Section>
+const Section* section_of(const NodeSpec& node) {
+  const auto* config = dynamic_cast<const net::KernelNodeConfig*>(node.config.get());
+  return config == nullptr ? nullptr : std::get_if<Section>(&config->section());
+}
+
+// What the file says about a device that it does not make.
+std::optional<std::uint32_t> mtu_in_file(const GraphSpec& spec, const std::string& device) {
+  const auto node = std::ranges::find(spec.nodes, "device." + device, &NodeSpec::name);
+  if (node == spec.nodes.end()) return std::nullopt;
+  const auto* section = section_of<net::DeviceSection>(*node);
+  return section == nullptr ? std::nullopt : section->mtu;
+}
+
+std::string bridge_of(const GraphSpec& spec, const std::string& port) {
+  for (const auto& node : spec.nodes)
+    if (const auto* bridge = section_of<net::BridgeSection>(node))
+      if (std::ranges::find(bridge->ports, port, &net::Located::text) != bridge->ports.end())
+        return node.name;
+  return {};
+}
+
+}  // namespace
+
+std::vector<MtuPath> mtu_paths(
+    const GraphSpec& spec,
+    const std::function<std::optional<KnownDevice>(const std::string&)>& look,
+    std::uint32_t wire_mtu) {
+  std::vector<MtuPath> paths;
+  for (const auto& node : spec.nodes) {
+    const auto* vxlan = section_of<net::VxlanSection>(node);
+    if (vxlan == nullptr) continue;
+    MtuPath path{.name = node.name, .bridge = bridge_of(spec, node.name), .vni = vxlan->vni};
+    path.path.wire_mtu = wire_mtu;
+    const auto& below = vxlan->over.text.empty() ? vxlan->bound.text : vxlan->over.text;
+    const auto known = below.empty() ? std::nullopt : look(below);
+    const auto told = mtu_in_file(spec, below);
+    if (known && known->wireguard) {
+      path.path.tunnels.push_back({.name = below,
+                                   .kind = l3::Encapsulation::wireguard,
+                                   .mtu = {l3::MtuChoice::Kind::fixed, told.value_or(known->mtu)}});
+    } else if (!below.empty()) {
+      path.path.wire = below;
+      if (told || known) path.path.wire_mtu = told ? *told : known->mtu;
+    }
+    path.path.tunnels.push_back({.name = node.name,
+                                 .kind = l3::Encapsulation::vxlan,
+                                 .ipv6_underlay = vxlan->ipv6,
+                                 .mtu = vxlan->mtu});
+    paths.push_back(std::move(path));
+  }
+  return paths;
+}
+
+}  // namespace warren::config

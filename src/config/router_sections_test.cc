@@ -1,0 +1,142 @@
+// The sections of a portable router, and everything that can be wrong with them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "config/network_file.h"
+#include "net/kernel_node.h"
+
+namespace warren::config {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr auto router = R"(
+[bridge.br-lan2]
+ports = ["lan3", "vx8"]
+address = ["192.168.35.137/24"]
+same-way-back = true
+gateway = "192.168.35.1"
+bridge-to-router = ["192.168.35.0/24"]
+
+[vxlan.vx8]
+vni = 8
+over = "wg0"
+peers = ["10.0.31.1", "10.0.31.104"]
+static = ["02:00:00:00:00:01 10.0.31.104"]
+mac = "12:0a:f7:78:24:b0"
+mtu = 1370
+clamp-mss = "auto"
+
+[device.wg0]
+address = ["10.0.31.103/32"]
+
+[zone.lan]
+devices = ["br-lan"]
+forward = ["home"]
+
+[zone.home]
+devices = ["wg0"]
+masquerade = true
+
+[route.home]
+to = "10.0.31.1/32"
+dev = "wg0"
+
+[rule.lan]
+priority = 100
+from = "192.168.35.0/24"
+table = 11
+)";
+
+template <class Section>
+const Section& section(const GraphSpec& spec, std::string_view name) {
+  const auto node = std::ranges::find(spec.nodes, name, &NodeSpec::name);
+  return std::get<Section>(static_cast<const net::KernelNodeConfig&>(*node->config).section());
+}
+
+TEST(RouterSections, AreReadAndPutInOrder) {
+  const auto spec = parse_network(router, "home.toml");
+  ASSERT_TRUE(spec) << spec.error().message;
+  std::vector<std::string> names;
+  for (const auto& node : spec->nodes) names.push_back(node.name);
+  EXPECT_THAT(names, ElementsAre("device.wg0", "vx8", "br-lan2", "zone.lan", "zone.home",
+                                 "route.home", "rule.lan"));
+  const auto& vxlan = section<net::VxlanSection>(*spec, "vx8");
+  EXPECT_EQ(vxlan.vni, 8U);
+  EXPECT_EQ(vxlan.port, 4789);
+  EXPECT_EQ(vxlan.over.where, "home.toml:11:8");
+  EXPECT_EQ(vxlan.peers.size(), 2U);
+  EXPECT_EQ(vxlan.entries.size(), 1U);
+  EXPECT_EQ(vxlan.mtu.value, 1370U);
+  EXPECT_TRUE(vxlan.clamp.on);
+  EXPECT_THAT(section<net::ZoneSection>(*spec, "zone.lan").forward, ElementsAre("wg0"));
+  EXPECT_EQ(section<net::RuleSection>(*spec, "rule.lan").rules.size(), 1U);
+  EXPECT_EQ(section<net::BridgeSection>(*spec, "br-lan2").ports[0].where, "home.toml:3:10");
+}
+
+TEST(RouterSections, MovingALineChangesNothing) {
+  const auto before = parse_network(router, "home.toml").value();
+  const auto after = parse_network("\n\n" + std::string(router), "home.toml").value();
+  for (std::size_t i = 0; i < before.nodes.size(); ++i)
+    EXPECT_TRUE(before.nodes[i].config->equals(*after.nodes[i].config)) << before.nodes[i].name;
+}
+
+struct Mistake {
+  std::string text;
+  std::string message;
+};
+
+TEST(RouterSections, MistakesAreNamedWhereTheyStand) {
+  const std::string vxlan = "[vxlan.vx8]\nvni = 8\n";
+  for (const auto& [text, message] : std::vector<Mistake>{
+           {"[vxlan.vx8]\n", "x.toml:1:1: a VXLAN needs its number"},
+           {"[vxlan.vx8]\nvni = 16777216\n", "x.toml:2:7: vni in [vxlan.vx8] is 16777216"},
+           {vxlan + "engine = \"user\"\n", "x.toml:3:10: engine = \"user\" is not there yet"},
+           {vxlan + "peers = [\"10.0.0.1\", \"fd00::1\"]\n",
+            "x.toml:3:22: the peer fd00::1 is IPv6"},
+           {vxlan + "local = \"fd00::1\"\npeers = [\"10.0.0.1\"]\n",
+            "x.toml:4:10: the peer 10.0.0.1 is IPv4"},
+           {vxlan + "peers = [\"10.0.0.1\", \"10.0.0.1\"]\n",
+            "x.toml:3:22: the peer 10.0.0.1 is there twice"},
+           {vxlan + "local = \"10.0.0.1\"\npeers = [\"10.0.0.1\"]\n", "is this host itself"},
+           {vxlan + "peers = [\"239.1.1.1\"]\n", "x.toml:3:10: \"239.1.1.1\" is no host's address"},
+           {vxlan + "static = [\"02:00:00:00:00:01\"]\n",
+            "x.toml:3:11: \"02:00:00:00:00:01\" is no entry"},
+           {vxlan + "static = [\"02:00:00:00:00:01 10.0.0.9\"]\n",
+            "10.0.0.9 is not among the peers"},
+           {vxlan + "mtu = 1200\naddress = [\"fd00::1/64\"]\n", "x.toml:3:7: mtu is 1200"},
+           {vxlan + "mtu = \"big\"\n", "x.toml:3:7: mtu is \"big\""},
+           {vxlan + "mtu = \"transparent\"\ndev = \"eth0\"\n",
+            "x.toml:4:7: mtu = \"transparent\" and dev"},
+           {vxlan + "over = \"wg0\"\ndev = \"eth0\"\n", "x.toml:4:7: over and dev are two ways"},
+           {vxlan + "clamp-mss = 10\n", "x.toml:3:13: clamp-mss is \"10\""},
+           {vxlan + "gateway = \"10.0.0.1\"\n", "x.toml:3:11: gateway belongs to same-way-back"},
+           {vxlan + "[vxlan.vx9]\nvni = 8\n",
+            "x.toml:3:1: VNI 8 on port 4789 is that of \"vx8\" in line 1"},
+           {"[bridge.br0]\nports = [\"br0\"]\n",
+            "x.toml:2:10: the bridge \"br0\" cannot be its own port"},
+           {"[bridge.br0]\nports = [\"a\", \"a\"]\n", "x.toml:2:15: the port \"a\" is there twice"},
+           {"[bridge.br0]\nports = [\"a\"]\n[bridge.br1]\nports = [\"a\"]\n",
+            "x.toml:3:1: \"a\" is a port of \"br0\" already"},
+           {"[bridge.br0]\nsame-way-back = true\n", "x.toml:2:17: a bridge leads to many hosts"},
+           {"[bridge.br0]\nbridge-to-router = [\"x\"]\n", "x.toml:2:21:"},
+           {"[bridge.br0]\nmtu = 1000\naddress = [\"fd00::1/64\"]\n", "x.toml:2:7: mtu is 1000"},
+           {"[zone.lan]\ndevices = [\"a\"]\nforward = [\"wan\"]\n[zone.wam]\ndevices = [\"b\"]\n",
+            "no such zone; did you mean \"wam\"?"},
+           {"[zone.lan]\n", "x.toml:1:1: a zone needs devices"},
+           {"[route.a]\nto = \"10.0.0.0/8\"\n", "a route needs via"},
+           {"[route.a]\nto = \"10.0.0.0/8\"\nvia = \"fd00::1\"\n",
+            "x.toml:3:7: destination and gateway"},
+           {"[rule.a]\ntable = 1\n", "x.toml:1:1: a rule needs its place"},
+           {"[device.a-name-too-long-for-it]\n", "too long for a device"},
+           {"links = [[\"vx8\", \"br0\"]]\n[vxlan.vx8]\nvni = 8\n[bridge.br0]\n", "has no ports"},
+       }) {
+    const auto spec = parse_network(text, "x.toml");
+    ASSERT_FALSE(spec) << text;
+    EXPECT_THAT(spec.error().message, HasSubstr(message)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace warren::config

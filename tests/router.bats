@@ -1,0 +1,432 @@
+# A portable router, its home, and who is behind them. WARREN is the program.
+#
+#   client ── lan3 pocket wg0 ══════ wg0 home br-lan ── host
+#             a laptop  narrow: MTU 1420     192.168.35.1   192.168.35.2
+#
+# wg0 is a veth pair here: what matters is its MTU, and that it carries IP between 10.0.31.103 and 10.0.31.1.
+
+bats_require_minimum_version 1.5.0
+load machine.bash
+
+read -r -d '' router_prologue <<'BASH' || true
+    mount -t bpf none /sys/fs/bpf
+    for name in client pocket home host; do
+      ip netns add $name
+      ip netns exec $name sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+      ip -n $name link set lo up
+      # Where netfilter sees bridged frames, it reassembles and fragments them, which hides the problem.
+      for family in ip ip6 arp; do
+        ip netns exec $name sysctl -qw net.bridge.bridge-nf-call-${family}tables=0 2>/dev/null || true
+      done
+    done
+    wire() {  # wire NS DEVICE NS DEVICE
+      ip link add "$2" netns "$1" type veth peer name "$4" netns "$3"
+      ip -n "$1" link set "$2" up
+      ip -n "$3" link set "$4" up
+    }
+    wire client c0 pocket lan3
+    wire pocket wg0 home wg0
+    wire home eth0 host h0
+    for ns in pocket home; do ip -n $ns link set wg0 mtu 1420; done
+    ip -n pocket address add 10.0.31.103/24 dev wg0
+    ip -n home address add 10.0.31.1/24 dev wg0
+    ip -n client address add 192.168.35.135/24 dev c0
+    ip -n host address add 192.168.35.2/24 dev h0
+    client() { ip netns exec client "$@"; }
+    pocket() { ip netns exec pocket "$@"; }
+    home() { ip netns exec home "$@"; }
+    host() { ip netns exec host "$@"; }
+    # run_in NS FILE…: as start(), in a namespace. Its process is in $pid_NS.
+    run_in() {
+      local ns="$1" name
+      name="$(basename "$2" .toml)"
+      shift
+      ip netns exec "$ns" warren up "$@" 2>>/mnt/log &
+      declare -g "pid_$ns=$!"
+      until_true eval "! kill -0 $! || warren status $name"
+      kill -0 $! || fail "warren up $* ended"
+    }
+    # write_pocket LINES…: pocket.toml with these lines in its VXLAN section.
+    write_pocket() {
+      {
+        printf '[bridge.br-lan2]\nports = ["lan3", "vx8"]\n%s\n' "${bridge_lines:-}"
+        printf '[vxlan.vx8]\nvni = 8\nover = "wg0"\npeers = ["10.0.31.1"]\n%s\n' "$*"
+      } >pocket.toml
+    }
+    cat >home.toml <<'TOML'
+[bridge.br-lan]
+ports = ["eth0", "vx8"]
+address = ["192.168.35.1/24"]
+mtu = 1370
+
+[vxlan.vx8]
+vni = 8
+over = "wg0"
+peers = ["10.0.31.103"]
+TOML
+    # What a change must not leave behind.
+    state_of() {
+      ip -n "$1" -o link show | sed 's/qdisc [a-z]*//; s/ state [A-Z]*//; s/@[^:]*//; s/<[^>]*>//; s/^[0-9]*: //'
+      ip -n "$1" -o address show scope global
+      ip -n "$1" route show table all
+      ip -n "$1" rule
+      ip netns exec "$1" nft list ruleset
+      ip netns exec "$1" sysctl -a 2>/dev/null | grep -E 'forward|rp_filter|send_redirects' | grep -v -E 'br-lan|vx8'
+    }
+    ping_home() { client ping -q -i 0.1 -W 1 "$@" 192.168.35.1; }
+    # segment NS ADDRESS [PORT]: bytes of the segments that a connection agrees on.
+    cat >listen.py <<'PY'
+import socket, sys
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+s = socket.create_server((sys.argv[1], 5001), family=family)
+open("listening." + sys.argv[1], "w").close()
+while True:
+    connection, _ = s.accept()
+    connection.recv(1)
+    print(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG), file=open("accepted", "w"), flush=True)
+    connection.close()
+PY
+    cat >connect.py <<'PY'
+import socket, sys
+s = socket.create_connection((sys.argv[1], 5001), timeout=10)
+print(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))
+s.send(b"x")
+s.recv(1)
+PY
+    listen_in() {
+      ip netns exec "$1" python3 listen.py "$2" &
+      until_true [ -e "listening.$2" ]
+    }
+    segment() { ip netns exec "$1" python3 connect.py "$2"; }
+    sent() { ip netns exec "$1" cat "/sys/class/net/$2/statistics/tx_packets"; }
+    came() { ip netns exec "$1" cat "/sys/class/net/$2/statistics/rx_packets"; }
+BASH
+
+router() {
+  { echo "$router_prologue"; cat; } | machine
+}
+
+@test "a plan shows three packets out and two back" {
+  cd "$BATS_TEST_TMPDIR"
+  printf '[bridge.br]\nports = ["lan3", "vx8"]\n[vxlan.vx8]\nvni = 8\nover = "wgx"\npeers = ["10.0.31.1"]\nmtu = "transparent"\n' >pocket.toml
+  printf '[vxlan.vx8]\nvni = 8\nover = "wgx"\npeers = ["10.0.31.103"]\nmtu = 1370\n' >home.toml
+  run -0 "$WARREN" plan pocket.toml home.toml --wireguard wgx
+  [[ "$output" == *"ip(wgx) | udp | wireguard | ip(vx8) | udp | vxlan | eth | packet"* ]]
+  [[ "$output" == *"a ping of 2000 bytes, from a host that keeps 1500: 3 packets on the wire"* ]]
+  [[ "$output" == *"1420 + 150 + 598, fragmented"* ]]
+  [[ "$output" == *"its answer, from the far router: 2 packets on the wire"* ]]
+  [[ "$output" == *"1414 + 734"* ]]
+  [[ "$output" == *"dhcp-option=tag:br,option:mtu,1370"* ]]
+  "$WARREN" plan pocket.toml home.toml --wireguard wgx --json >plan.json
+  jq -e '.paths[0] | .never_fragments == 1370 and .ping.packets_on_wire == 3 and .answer.packets_on_wire == 2
+         and .layers[1].overhead == 60 and .layers[2].mtu == 1500' plan.json
+  run -0 "$WARREN" plan home.toml --wireguard wgx --wire-mtu 1400
+  [[ "$output" == *"warning: wgx: packets above 1340 bytes leave in two fragments on wire"* ]]
+  run -1 "$WARREN" plan absent.toml
+}
+
+@test "a bridge loses what is too large, and a transparent L2 carries it in three packets" {
+  router <<'SH'
+    run_in home home.toml
+    write_pocket 'mtu = 1370'
+    run_in pocket pocket.toml
+    until_true ping_home -c 1
+    ! ping_home -c 3 -s 2000 || fail "1500 bytes went through 1370"
+    # The remedy, without a restart: the device stays the same.
+    before=$(pocket cat /sys/class/net/vx8/ifindex)
+    write_pocket 'mtu = "transparent"'
+    warren reload pocket
+    [ "$(pocket cat /sys/class/net/vx8/ifindex)" = "$before" ] || fail "vx8 was made anew"
+    until_true ping_home -c 1 -s 2000
+    out=$(sent pocket wg0) in=$(came pocket wg0)
+    ping_home -c 1 -s 2000
+    [ $(($(sent pocket wg0) - out)) -eq 3 ] || fail "$(($(sent pocket wg0) - out)) packets out"
+    [ $(($(came pocket wg0) - in)) -eq 2 ] || fail "$(($(came pocket wg0) - in)) packets back"
+SH
+}
+
+@test "connections through a narrow port agree on segments that fit, others keep theirs" {
+  router <<'SH'
+    wire client2 d0 pocket lan4 2>/dev/null || { ip netns add client2; ip -n client2 link set lo up; wire client2 d0 pocket lan4; }
+    for ns in client pocket home host client2; do
+      ip netns exec $ns sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0
+    done
+    ip -n client2 address add 192.168.35.136/24 dev d0
+    ip -n client address add fd35::135/64 dev c0 nodad
+    ip -n host address add fd35::2/64 dev h0 nodad
+    sed -i 's/^mtu = 1370/mtu = 1500/; s/^peers.*/&\nmtu = "transparent"/' home.toml
+    run_in home home.toml
+    bridge_lines='' write_pocket 'mtu = "transparent"'
+    sed -i 's/"lan3", "vx8"/"lan3", "lan4", "vx8"/' pocket.toml
+    run_in pocket pocket.toml
+    until_true client ping -q -c 1 -W 1 192.168.35.2
+    until_true client ping -q -c 1 -W 1 fd35::2
+    listen_in host 192.168.35.2
+    listen_in host fd35::2
+    listen_in client2 192.168.35.136
+    # Timestamps take 12 bytes of a segment.
+    [ "$(segment client 192.168.35.2)" -eq 1448 ] || fail "it was small before"
+    until_true [ "$(cat accepted)" = 1448 ]
+    [ "$(segment client fd35::2)" -eq 1428 ] || fail "it was small before, IPv6"
+    sed -i 's/^mtu = "transparent"/&\nclamp-mss = "auto"/' pocket.toml
+    warren reload pocket
+    [ "$(segment client 192.168.35.2)" -eq 1318 ] || fail "client sends $(segment client 192.168.35.2)"
+    until_true [ "$(cat accepted)" = 1318 ]
+    [ "$(segment client fd35::2)" -eq 1298 ] || fail "client sends $(segment client fd35::2) over IPv6"
+    until_true [ "$(cat accepted)" = 1298 ]
+    [ "$(segment client 192.168.35.136)" -eq 1448 ] || fail "a connection that does not leave by vx8 shrank"
+    # A number is that of an IPv4 segment.
+    sed -i 's/^clamp-mss.*/clamp-mss = 1000/' pocket.toml
+    warren reload pocket
+    [ "$(segment client 192.168.35.2)" -eq 988 ] || fail "client sends $(segment client 192.168.35.2)"
+SH
+}
+
+# bridge_to_router METHOD: the problem, the remedy, and what it must not bring.
+bridge_to_router() {
+  { echo "method=$1"; cat <<'SH'; } | router
+    run_in home home.toml
+    write_pocket 'mtu = 1370'
+    run_in pocket pocket.toml
+    until_true ping_home -c 1
+    ! ping_home -c 3 -s 2000 || fail "1500 bytes went through 1370"
+    bridge_lines="address = [\"192.168.35.137/24\"]
+bridge-to-router = [\"192.168.35.0/24\"]
+bridge-to-router-with = \"$method\"" write_pocket 'mtu = 1370'
+    warren reload pocket
+    client tcpdump -Uni c0 -w redirects 'icmp[icmptype] == icmp-redirect' 2>tcpdump.err &
+    watcher=$!
+    until_true grep listening tcpdump.err
+    until_true ping_home -c 1 -s 2000
+    ping_home -c 20 -s 2000 | grep ' 0% packet loss' || fail "large pings are lost"
+    # Those that must not be fragmented are told.
+    client ping -c 1 -W 2 -M do -s 1472 192.168.35.1 >df.txt 2>&1 || true
+    grep 'mtu = 1370' df.txt || grep 'mtu=1370' df.txt || fail "nobody said 1370: $(cat df.txt)"
+    # Small frames are bridged: nobody takes a hop off.
+    client ip route flush cache
+    client ping -c 1 -W 1 192.168.35.1 | grep ttl=64 || fail "a small frame was routed"
+    kill $watcher; wait $watcher || true
+    [ "$(tcpdump -nr redirects 2>/dev/null | wc -l)" -eq 0 ] || fail "ICMP redirects"
+    # The file without it: as before.
+    bridge_lines='' write_pocket 'mtu = 1370'
+    warren reload pocket
+    client ip route flush cache
+    ! ping_home -c 2 -s 2000 || fail "still routed"
+    kill $pid_pocket; wait $pid_pocket
+    [ -z "$(pocket nft list ruleset)" ] || fail "rules left"
+    [ ! -e /sys/fs/bpf/warren ] || [ -z "$(find /sys/fs/bpf/warren -type f)" ] || fail "programs left"
+SH
+}
+
+@test "frames that are too large are routed, with nft" {
+  unshare --net nft -f - 2>/dev/null <<'NFT' || skip "this kernel's nf_tables has no meta expressions for bridges (CONFIG_NFT_BRIDGE_META)"
+    table bridge t { chain c { type filter hook prerouting priority -301; meta pkttype set host; ether daddr set 02:00:00:00:00:01; }; }
+NFT
+  bridge_to_router nft
+}
+
+@test "frames that are too large are routed, with a kernel program" {
+  bridge_to_router tc
+}
+
+@test "what came in by a device is answered by it" {
+  router <<'SH'
+    # Another site, behind home. Home takes from wg0 only what has a tunnel address, as WireGuard's allowed IPs do.
+    ip netns add site
+    ip -n site link set lo up
+    wire site s0 home eth1
+    ip -n site address add 192.168.36.2/24 dev s0
+    ip -n site route add default via 192.168.36.1
+    ip -n home address add 192.168.36.1/24 dev eth1
+    home sysctl -qw net.ipv4.ip_forward=1
+    home nft -f - <<'NFT'
+table inet allowed { chain in { type filter hook prerouting priority -400; iifname "wg0" ip saddr != 10.0.31.0/24 drop; }; }
+NFT
+    run_in home home.toml
+    bridge_lines='address = ["192.168.35.137/24"]' write_pocket
+    ip -n pocket route add default via 10.0.31.1 dev wg0
+    pocket sysctl -qw net.ipv4.conf.all.rp_filter=1
+    state_of pocket >before
+    run_in pocket pocket.toml
+    from_site() { ip netns exec site ping -q -c 1 -W 1 192.168.35.137; }
+    until_true home ping -q -c 1 -W 1 192.168.35.137
+    ! from_site || fail "the answer found its way without the remedy"
+    bridge_lines='address = ["192.168.35.137/24"]
+same-way-back = true
+gateway = "192.168.35.1"' write_pocket
+    warren reload pocket
+    until_true from_site
+    pocket ip rule | grep 'fwmark' >/dev/null
+    # What it asks itself goes the ordinary way.
+    pocket ping -q -c 1 -W 1 10.0.31.1
+    kill $pid_pocket; wait $pid_pocket
+    state_of pocket >after
+    diff before after || fail "something was left"
+SH
+}
+
+@test "zones forward where they say, under the address that they say" {
+  router <<'SH'
+    wire pocket lan1 client c1
+    ip -n client address add 192.168.1.2/24 dev c1
+    ip -n client route add 10.0.0.0/8 via 192.168.1.1
+    state_of pocket >before
+    cat >pocket.toml <<'TOML'
+[bridge.br-lan]
+ports = ["lan1"]
+address = ["192.168.1.1/24"]
+TOML
+    run_in pocket pocket.toml
+    until_true client ping -q -c 1 -W 1 192.168.1.1
+    ! client ping -q -c 1 -W 1 10.0.31.1 || fail "home knows 192.168.1.0/24?"
+    cat >>pocket.toml <<'TOML'
+[zone.lan]
+devices = ["br-lan"]
+forward = ["home"]
+[zone.home]
+devices = ["wg0"]
+masquerade = true
+TOML
+    warren reload pocket
+    until_true client ping -q -c 1 -W 1 10.0.31.1
+    # Home cannot begin a connection into the LAN; answers are no beginning.
+    ip -n home route add 192.168.1.0/24 via 10.0.31.103
+    ! home ping -q -c 1 -W 1 192.168.1.2 || fail "home reached into the LAN"
+    sed -i 's/^forward.*/forward = []/' pocket.toml
+    warren reload pocket
+    ! client ping -q -c 1 -W 1 10.0.31.1 || fail "lan may still go home"
+    kill $pid_pocket; wait $pid_pocket
+    state_of pocket >after
+    diff before after || fail "something was left"
+SH
+}
+
+@test "peers come and go without touching the others" {
+  router <<'SH'
+    run_in home home.toml
+    write_pocket
+    run_in pocket pocket.toml
+    until_true ping_home -c 1
+    before=$(pocket cat /sys/class/net/vx8/ifindex)
+    client ping -q -i 0.005 -c 300 192.168.35.1 >flow.txt &
+    flow=$!
+    for list in '"10.0.31.1", "10.0.31.7"' '"10.0.31.8", "10.0.31.1", "10.0.31.7"' '"10.0.31.1"'; do
+      sed -i "s/^peers.*/peers = [$list]/" pocket.toml
+      warren reload pocket
+      [ "$(pocket bridge fdb show dev vx8 | grep -c '^00:00:00:00:00:00')" -eq "$(tr -cd , <<<"$list" | wc -c | xargs -I{} expr {} + 1)" ] || fail "not $list"
+    done
+    wait $flow
+    grep ' 0% packet loss' flow.txt || fail "$(cat flow.txt)"
+    [ "$(pocket cat /sys/class/net/vx8/ifindex)" = "$before" ] || fail "vx8 was made anew"
+SH
+}
+
+@test "a port that lost its bridge gets it back" {
+  router <<'SH'
+    run_in home home.toml
+    write_pocket
+    run_in pocket pocket.toml
+    until_true ping_home -c 1
+    ip -n pocket link set lan3 nomaster
+    until_true ping_home -c 1
+    # And one that vanished and returned, as a Wi-Fi access point does.
+    ip -n pocket link delete lan3
+    until_true grep 'tried again when devices' log
+    wire client c0 pocket lan3
+    ip -n client address add 192.168.35.135/24 dev c0
+    until_true ping_home -c 1
+    # And a VXLAN that somebody deleted.
+    ip -n pocket link delete vx8
+    until_true ping_home -c 1
+SH
+}
+
+@test "what is killed is taken back by the next start, and by down" {
+  router <<'SH'
+    pocket sysctl -qw net.ipv4.conf.all.rp_filter=1
+    state_of pocket >before
+    bridge_lines='address = ["192.168.35.137/24"]
+same-way-back = true
+gateway = "192.168.35.1"
+bridge-to-router = ["192.168.35.0/24"]' write_pocket 'clamp-mss = "auto"'
+    printf '[zone.l2]\ndevices = ["br-lan2"]\n[device.lan3]\nmtu = 1400\n' >>pocket.toml
+    run_in home home.toml
+    run_in pocket pocket.toml
+    until_true ping_home -c 1
+    kill -KILL $pid_pocket
+    wait $pid_pocket || true
+    ! warren down pocket 2>err || fail "down works elsewhere"
+    grep 'in another network namespace' err >/dev/null || fail "$(cat err)"
+    pocket warren up pocket.toml --dry-run | grep 'first takes back' >/dev/null
+    run_in pocket pocket.toml
+    until_true ping_home -c 1
+    kill -KILL $pid_pocket
+    wait $pid_pocket || true
+    pocket warren down pocket
+    state_of pocket >after
+    diff before after || fail "something was left"
+    # In the middle of it, wherever that is.
+    for delay in 0.01 0.02 0.03 0.04 0.06 0.08 0.1 0.13; do
+      timeout -s KILL $delay ip netns exec pocket warren up pocket.toml 2>>log || true
+      pocket warren down pocket 2>>log || true
+      state_of pocket >after
+      diff before after || fail "something was left after $delay seconds"
+    done
+SH
+}
+
+@test "a dry run says what would change, and down restores what was there" {
+  router <<'SH'
+    ip -n pocket link add br-old type bridge
+    ip -n pocket link set lan3 master br-old
+    state_of pocket >before
+    write_pocket
+    printf '[device.wg0]\naddress = ["10.0.31.103/24", "10.0.32.1/24"]\nmtu = 1400\n' >>pocket.toml
+    pocket warren up pocket.toml --dry-run >dry.txt
+    state_of pocket >after
+    diff before after || fail "a dry run changed something"
+    for line in 'vx8: vxlan vx8: VNI 8, port 4789, over wg0' 'vx8: peer 10.0.31.1 of vx8' 'br-lan2: bridge of lan3: br-lan2' \
+                'device.wg0: MTU of wg0: 1400' 'device.wg0: address 10.0.32.1/24 on wg0' 'nothing was done'; do
+      grep -F "$line" dry.txt >/dev/null || fail "no '$line' in $(cat dry.txt)"
+    done
+    ! grep -F '10.0.31.103' dry.txt || fail "it names what is there already"
+    run_in pocket pocket.toml
+    [ "$(pocket cat /sys/class/net/vx8/mtu)" -eq 1350 ] || fail "auto is not 1400 - 50"
+    # Others do not change it.
+    ip -n pocket link set wg0 mtu 1300
+    until_true eval '[ "$(pocket cat /sys/class/net/wg0/mtu)" -eq 1400 ]'
+    kill $pid_pocket; wait $pid_pocket
+    state_of pocket >after
+    diff before after || fail "not as it was"
+SH
+}
+
+@test "what is wrong with a router's file is said before anything changes" {
+  router <<'SH'
+    state_of pocket >before
+    refused() {
+      printf "$1" >bad.toml
+      ! pocket warren up bad.toml 2>err || fail "accepted: $1"
+      grep -qF -- "$2" err || fail "expected '$2': $(cat err)"
+      state_of pocket >after
+      diff before after || fail "changed something: $1"
+    }
+    refused '[bridge.br0]\nports = ["lan9"]\n' 'bad.toml:2:10: there is no device "lan9"'
+    refused '[vxlan.vx8]\nvni = 8\nover = "wg7"\n' 'bad.toml:3:8: there is no device "wg7"'
+    refused '[vxlan.vx8]\nvni = 8\nover = "wg0"\npeers = ["10.0.31.1", "10.0.31.103"]\n' 'bad.toml:4:9: the peer 10.0.31.103 is this host itself (wg0'
+    refused '[vxlan.vx8]\nvni = 8\npeers = ["10.0.0.1", "fd00::1"]\n' 'bad.toml:3:22: the peer fd00::1 is IPv6'
+    refused '[vxlan.vx8]\nvni = 8\n[vxlan.vx9]\nvni = 8\n' 'bad.toml:3:1: VNI 8'
+    refused '[vxlan.vx8]\nvni = 8\ndev = "wg0"\nmtu = 1500\n' 'the kernel refuses more for a VXLAN that is bound'
+    refused '[bridge.br0]\nmtu = 1200\naddress = ["fd00::1/64"]\n' 'bad.toml:2:7: mtu is 1200'
+    refused '[vxlan.vx8]\nvni = 8\nover = "lan3"\n' 'lan3 has no IPv4 address'
+    refused '[bridge.lan3]\n' 'lan3 exists already'
+    refused '[vxlan.vx8]\nvni = 8\nengine = "user"\n' 'bad.toml:3:10: engine = "user"'
+    # Two files that clash.
+    write_pocket
+    run_in pocket pocket.toml
+    state_of pocket >before
+    refused '[bridge.br9]\nports = ["lan3"]\n' 'lan3 is a port of br-lan2, which the instance pocket made'
+    refused '[bridge.br-lan2]\n' 'br-lan2 exists already, made by the instance pocket'
+    refused '[vxlan.vx9]\nvni = 8\nover = "wg0"\n' 'make VXLAN vx9 with VNI 8'
+SH
+}
