@@ -6,7 +6,7 @@ load machine.bash
 @test "version and help" {
   run -0 "$WARREN" --version
   [[ "$output" == "warren "[0-9]* ]]
-  for command in up status reload down doctor bench; do
+  for command in up status reload down doctor plan bench; do
     run -0 "$WARREN" "$command" --help
     [[ "$output" == *Examples:* ]]
   done
@@ -14,7 +14,7 @@ load machine.bash
 
 @test "man pages and completions know every option" {
   cd "$BATS_TEST_DIRNAME/.."
-  for command in up status reload down doctor bench; do
+  for command in up status reload down doctor plan bench; do
     page="docs/man/warren-$command.1"
     [ -e "$page" ] || page=docs/man/warren.1
     for option in $("$WARREN" "$command" --help | grep -oE '^ +(-h,)?--[a-z-]+' | grep -oE '[a-z][a-z-]+$'); do

@@ -430,3 +430,85 @@ SH
     refused '[vxlan.vx9]\nvni = 8\nover = "wg0"\n' 'make VXLAN vx9 with VNI 8'
 SH
 }
+
+@test "doctor names what hurts, and nothing where all is well" {
+  router <<'SH'
+    run_in home home.toml
+    write_pocket 'mtu = "transparent"
+clamp-mss = "auto"'
+    run_in pocket pocket.toml
+    until_true ping_home -c 1
+    doctor_finds() {
+      pocket warren doctor pocket.toml --json >doctor.json || true
+      jq -e --arg kind "$1" --arg what "$2" '.findings | any(.kind == $kind and (.what | contains($what)))' doctor.json >/dev/null ||
+        fail "no $1 '$2' in $(cat doctor.json)"
+    }
+    pocket sysctl -qw net.ipv4.tcp_congestion_control=bbr 2>/dev/null || true
+    pocket warren doctor pocket.toml >doctor.txt || fail "$(cat doctor.txt)"
+    ! grep broken doctor.txt || fail "$(cat doctor.txt)"
+    # From here on nobody repairs anything.
+    kill -STOP $pid_pocket
+    ip -n pocket link set lan3 nomaster
+    doctor_finds port-without-bridge 'lan3 lost its bridge'
+    ip -n pocket link add br-other type bridge
+    ip -n pocket link set lan3 master br-other
+    doctor_finds port-without-bridge 'lan3 is a port of br-other, and should be one of br-lan2'
+    ip -n pocket link set lan3 master br-lan2
+    ip -n pocket link set vx8 mtu 1370
+    doctor_finds mtu-mismatch 'vx8 has 1370, lan3 has 1500'
+    pocket bridge fdb del 00:00:00:00:00:00 dev vx8 dst 10.0.31.1
+    doctor_finds peer-missing 'vx8 does not flood to its peer 10.0.31.1'
+    ip -n pocket link delete vx8
+    doctor_finds device-missing 'there is no VXLAN vx8'
+    ip -n pocket link add vx8 type vxlan id 8 dstport 4789 dev wg0
+    doctor_finds vxlan-bound 'vx8 is bound to wg0'
+    # What a DHCP client on the extended L2 does.
+    ip -n pocket address add 192.168.35.137/24 dev br-lan2
+    ip -n pocket route add default via 192.168.35.1 dev br-lan2 proto dhcp
+    doctor_finds default-route-stolen 'as a DHCP client was told'
+    ip -n pocket route add default via 10.0.31.1 dev wg0 metric 0 2>/dev/null || ip -n pocket route replace default via 10.0.31.1 dev wg0
+    ip -n pocket route del default via 192.168.35.1 dev br-lan2 2>/dev/null || true
+    doctor_finds asymmetric-routes 'br-lan2 has an address, and the default route leads through wg0'
+    pocket sysctl -qw net.ipv4.conf.br-lan2.rp_filter=1
+    doctor_finds rp-filter 'strict on br-lan2'
+    # A way to the peer that is not through wg0.
+    ip -n pocket address add 10.99.0.1/24 dev lan3
+    ip -n pocket route add 10.0.31.1/32 dev lan3
+    doctor_finds wrong-way 'is lan3, and should be wg0'
+    ip -n pocket route del 10.0.31.1/32
+    # A host in two L2s.
+    wire client e0 pocket lan4
+    ip -n client link set e0 address "$(client cat /sys/class/net/c0/address)"
+    ip -n pocket link set lan4 master br-other
+    ip -n pocket link set br-other up
+    client arping -c 1 -I c0 10.1.1.1 >/dev/null 2>&1 || client ping -c 1 -W 1 -I c0 192.168.35.99 >/dev/null || true
+    ip -n client address add 172.16.0.1/24 dev e0
+    client ping -c 1 -W 1 -I e0 172.16.0.2 >/dev/null || true
+    doctor_finds client-on-both 'is in br-lan2 and in br-other'
+    pocket sysctl -qw net.ipv4.tcp_congestion_control=cubic
+    doctor_finds congestion-control 'uses cubic'
+    pocket sysctl -qw net.bridge.bridge-nf-call-iptables=1
+    doctor_finds bridge-netfilter 'bridge-nf-call-iptables is 1'
+    ! pocket warren doctor pocket.toml >doctor.txt || fail "nothing is broken"
+    grep '^broken' doctor.txt >/dev/null
+    kill -CONT $pid_pocket
+SH
+}
+
+@test "doctor names what the kernel lacks, as nft says it" {
+  router <<'SH'
+    bridge_lines='address = ["192.168.35.137/24"]
+bridge-to-router = ["192.168.35.0/24"]' write_pocket 'clamp-mss = "auto"'
+    # An nft that refuses as a kernel without these expressions does.
+    mkdir lacking
+    printf '#!/bin/sh\ninput=$(cat)\ncase "$input" in *pkttype*|*egress*) echo "Error: Could not process rule: No such file or directory"; exit 1;; esac\nexit 0\n' >lacking/nft
+    chmod +x lacking/nft
+    PATH=/mnt/lacking:$PATH pocket warren doctor pocket.toml --json >doctor.json || true
+    jq -e '[.findings[] | select(.kind == "missing-feature")] | (map(.fix) | join(" ")) | contains("CONFIG_NFT_BRIDGE_META") and contains("CONFIG_NETFILTER_EGRESS")' doctor.json >/dev/null || fail "$(cat doctor.json)"
+    # And up takes the kernel program by itself, but cannot clamp.
+    ! PATH=/mnt/lacking:$PATH pocket warren up pocket.toml 2>err || fail "it clamped without egress"
+    grep 'the kernel lacks an expression' err >/dev/null || fail "$(cat err)"
+    [ ! -e /sys/class/net/vx8 ]
+    [ -z "$(pocket nft list ruleset)" ]
+SH
+}

@@ -46,7 +46,7 @@ _warren() {
   local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" words=""
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W "up status reload down doctor bench icmp wireguard --help --version" -- "$current")
+    mapfile -t COMPREPLY < <(compgen -W "up status reload down doctor plan bench icmp wireguard --help --version" -- "$current")
     return
   fi
   if [ "${COMP_WORDS[1]}" = icmp ]; then
@@ -64,7 +64,7 @@ _warren() {
       return ;;
     --io) words="auto io_uring epoll" ;;
     --log-level) words="error warning info debug" ;;
-    --name | --duration | --warmup | --repeat | --row | --peer | --relative-to | --only) return ;;
+    --name | --duration | --warmup | --repeat | --row | --peer | --wire-mtu | --wireguard | --packet | --ping | --relative-to | --only) return ;;
     --out | --json)
       if [ "${COMP_WORDS[1]}" = bench ]; then
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
@@ -73,9 +73,10 @@ _warren() {
   esac
   if [ -z "$words" ]; then
     case "${COMP_WORDS[1]}" in
-      up) words="--name --check --io --log-level --help" ;;
+      up) words="--name --check --dry-run --io --log-level --help" ;;
       status) words="--json --watch --help" ;;
       reload | down) words="--help" ;;
+      plan) words="--wire-mtu --wireguard --packet --ping --json --help" ;;
       doctor) words="--json --help" ;;
       wireguard) words="--foreground --threads --carrier --ticket --user --dev --checksum --xdp --version --help" ;;
       bench) words="--list --quick --only --duration --warmup --repeat --row --peer --relative-to --view --out
@@ -84,9 +85,9 @@ _warren() {
     case "${COMP_WORDS[1]}:$current" in
       *:-*) ;;
       status:* | reload:* | down:*) words="$(_warren_instances)" ;;
-      up:* | bench:*)
+      up:* | plan:* | bench:*)
         mapfile -t COMPREPLY < <(compgen -d -S / -- "$current"; compgen -f -X '!*.toml' -- "$current")
-        [ "${COMP_WORDS[1]}" = up ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "tun icmp impaired wireguard" -- "$current")
+        [ "${COMP_WORDS[1]}" != bench ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "tun icmp impaired wireguard" -- "$current")
         return ;;
     esac
   fi

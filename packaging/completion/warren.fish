@@ -16,6 +16,7 @@ complete -c warren -n __fish_use_subcommand -a status -d 'Show running instances
 complete -c warren -n __fish_use_subcommand -a reload -d 'Make a running instance match its file again'
 complete -c warren -n __fish_use_subcommand -a down -d 'Take a running instance down'
 complete -c warren -n __fish_use_subcommand -a doctor -d 'Say what this machine offers and lacks'
+complete -c warren -n __fish_use_subcommand -a plan -d 'Show what becomes of packets in the tunnels of a file'
 complete -c warren -n __fish_use_subcommand -a bench -d 'Measure links side by side'
 
 complete -c warren -n __fish_use_subcommand -a icmp -d 'Carry UDP inside ICMP echo messages'
@@ -34,6 +35,7 @@ complete -c warren -n '__fish_seen_subcommand_from wireguard' -l xdp -x -a 'auto
 complete -c warren -n '__fish_seen_subcommand_from up' -F
 complete -c warren -n '__fish_seen_subcommand_from up' -l name -x -d 'Name of the instance'
 complete -c warren -n '__fish_seen_subcommand_from up' -l check -d 'Only read the file'
+complete -c warren -n '__fish_seen_subcommand_from up' -l dry-run -d 'Say what would change'
 complete -c warren -n '__fish_seen_subcommand_from up' -l io -x -a 'auto io_uring epoll' -d 'How to wait for packets'
 complete -c warren -n '__fish_seen_subcommand_from up' -l log-level -x -a 'error warning info debug' -d 'What to say'
 
@@ -41,6 +43,13 @@ complete -c warren -n '__fish_seen_subcommand_from status reload down' -a '(__wa
 complete -c warren -n '__fish_seen_subcommand_from status' -l json -d 'JSON'
 complete -c warren -n '__fish_seen_subcommand_from status' -l watch -d 'Show it every second'
 complete -c warren -n '__fish_seen_subcommand_from doctor' -l json -d 'JSON'
+
+complete -c warren -n '__fish_seen_subcommand_from plan' -F
+complete -c warren -n '__fish_seen_subcommand_from plan' -l wire-mtu -x -d 'MTU of the path between the ends'
+complete -c warren -n '__fish_seen_subcommand_from plan' -l wireguard -x -d 'A device of WireGuard'
+complete -c warren -n '__fish_seen_subcommand_from plan' -l packet -x -d 'Follow a packet of this size'
+complete -c warren -n '__fish_seen_subcommand_from plan' -l ping -x -d 'Follow a ping of this size'
+complete -c warren -n '__fish_seen_subcommand_from plan' -l json -d 'JSON'
 
 complete -c warren -n '__fish_seen_subcommand_from bench' -F
 complete -c warren -n '__fish_seen_subcommand_from bench' -l list -d 'Show scenarios and rows'

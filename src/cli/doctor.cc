@@ -76,16 +76,23 @@ int doctor(bool json) {
 void add_doctor(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("doctor", "Say what this machine offers and lacks");
   auto json = std::make_shared<bool>(false);
-  command->add_flag("--json", *json, "JSON: {\"ready\":…,\"checks\":[…]}");
+  auto file = std::make_shared<std::string>();
+  command->add_option("FILE", *file,
+                      "a network file: say what hurts in that network, on this machine");
+  command->add_flag("--json", *json,
+                    "JSON: {\"ready\":…,\"checks\":[…]}, with FILE {\"ok\":…,\"findings\":[…]}");
   command->footer(
       "Changes nothing: what has to be tried is tried in namespaces of its own. Ends with status 1 "
       "where `warren up` "
       "cannot work.\n"
       "\nExamples:\n"
       "  warren doctor\n"
+      "  warren doctor router.toml\n"
       "  warren doctor --json | jq -r '.checks[] | select(.state != \"ok\") | .name + \": \" + "
       ".fix'\n");
-  command->callback([json, &chosen] { chosen = [json] { return doctor(*json); }; });
+  command->callback([json, file, &chosen] {
+    chosen = [json, file] { return file->empty() ? doctor(*json) : examine_network(*file, *json); };
+  });
 }
 
 }  // namespace warren::cli

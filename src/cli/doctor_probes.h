@@ -30,4 +30,7 @@ struct Check {
 /// Kernel options by name, from /proc/config.gz or /boot/config-RELEASE.
 [[nodiscard]] std::vector<Check> probe_kernel_options();
 
+/// `warren doctor FILE`: what hurts in the network that a file describes. The status to end with.
+[[nodiscard]] int examine_network(const std::string& file, bool json);
+
 }  // namespace warren::cli

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "config/mtu_paths.h"
 #include "config/network_file.h"
 #include "net/kernel_node.h"
 
@@ -136,6 +137,32 @@ TEST(RouterSections, MistakesAreNamedWhereTheyStand) {
     ASSERT_FALSE(spec) << text;
     EXPECT_THAT(spec.error().message, HasSubstr(message)) << text;
   }
+}
+
+TEST(MtuPaths, FollowTheFileTheMachineAndTheDefaults) {
+  const auto spec = parse_network(router, "home.toml").value();
+  const auto unknown = [](const std::string&) { return std::optional<KnownDevice>{}; };
+  auto paths = mtu_paths(spec, unknown, 1492);
+  ASSERT_EQ(paths.size(), 1U);
+  EXPECT_EQ(paths[0].bridge, "br-lan2");
+  EXPECT_EQ(paths[0].vni, 8U);
+  EXPECT_EQ(paths[0].path.wire, "wg0");
+  EXPECT_EQ(paths[0].path.wire_mtu, 1492U);
+  EXPECT_EQ(paths[0].path.tunnels.size(), 1U);
+  const auto wireguard = [](const std::string& name) {
+    return name == "wg0" ? std::optional(KnownDevice{1420, true}) : std::nullopt;
+  };
+  paths = mtu_paths(spec, wireguard, 1492);
+  EXPECT_EQ(paths[0].path.wire, "wire");
+  ASSERT_EQ(paths[0].path.tunnels.size(), 2U);
+  EXPECT_EQ(paths[0].path.tunnels[0].kind, l3::Encapsulation::wireguard);
+  EXPECT_EQ(paths[0].path.tunnels[0].mtu.value, 1420U);
+  // What the file tells a device counts before what it is now.
+  const auto narrow =
+      parse_network("[device.eth0]\nmtu = 1400\n[vxlan.vx8]\nvni = 8\nover = \"eth0\"\n", "x")
+          .value();
+  EXPECT_EQ(mtu_paths(narrow, unknown, 1500)[0].path.wire_mtu, 1400U);
+  EXPECT_EQ(mtu_paths(narrow, unknown, 1500)[0].entry(), l3::Entry::routed);
 }
 
 }  // namespace
