@@ -1,8 +1,10 @@
 #include "config/mtu_paths.h"
 
 #include <algorithm>
+#include <set>
 
 #include "net/kernel_node.h"
+#include "tunnel/wireguard_node.h"
 
 namespace warren::config {
 
@@ -12,6 +14,23 @@ template <class Section>
 const Section* section_of(const NodeSpec& node) {
   const auto* config = dynamic_cast<const net::KernelNodeConfig*>(node.config.get());
   return config == nullptr ? nullptr : std::get_if<Section>(&config->section());
+}
+
+const tunnel::WireguardSettings* wireguard_of(const NodeSpec& node) {
+  const auto* config = dynamic_cast<const tunnel::WireguardNodeConfig*>(node.config.get());
+  return config == nullptr ? nullptr : &config->settings();
+}
+
+// Of a host's name it is not known which family it has; IPv4 is then the guess.
+l3::Tunnel tunnel_of(const std::string& name, const tunnel::WireguardSettings& settings) {
+  const bool ipv6 = std::ranges::any_of(settings.device.peers, [](const auto& peer) {
+    return peer.endpoint && peer.endpoint->address.ipv6;
+  });
+  return {.name = name,
+          .kind = l3::Encapsulation::wireguard,
+          .ipv6_underlay = ipv6,
+          .carrier = settings.icmp ? l3::Carrier::icmp : l3::Carrier::udp,
+          .mtu = {l3::MtuChoice::Kind::fixed, settings.tun.mtu.value_or(1420)}};
 }
 
 // What the file says about a device that it does not make.
@@ -37,6 +56,7 @@ std::vector<MtuPath> mtu_paths(
     const std::function<std::optional<KnownDevice>(const std::string&)>& look,
     std::uint32_t wire_mtu) {
   std::vector<MtuPath> paths;
+  std::set<std::string> carriers;  // of other tunnels
   for (const auto& node : spec.nodes) {
     const auto* vxlan = section_of<net::VxlanSection>(node);
     if (vxlan == nullptr) continue;
@@ -45,7 +65,13 @@ std::vector<MtuPath> mtu_paths(
     const auto& below = vxlan->over.text.empty() ? vxlan->bound.text : vxlan->over.text;
     const auto known = below.empty() ? std::nullopt : look(below);
     const auto told = mtu_in_file(spec, below);
-    if (known && known->wireguard) {
+    const auto node_below = std::ranges::find(spec.nodes, below, &NodeSpec::name);
+    const auto* section_below =
+        node_below == spec.nodes.end() ? nullptr : wireguard_of(*node_below);
+    if (section_below != nullptr) {
+      path.path.tunnels.push_back(tunnel_of(below, *section_below));
+      carriers.insert(below);
+    } else if (known && known->wireguard) {
       path.path.tunnels.push_back({.name = below,
                                    .kind = l3::Encapsulation::wireguard,
                                    .mtu = {l3::MtuChoice::Kind::fixed, told.value_or(known->mtu)}});
@@ -59,6 +85,14 @@ std::vector<MtuPath> mtu_paths(
                                  .mtu = vxlan->mtu});
     paths.push_back(std::move(path));
   }
+  for (const auto& node : spec.nodes)
+    if (const auto* wireguard = wireguard_of(node);
+        wireguard != nullptr && !carriers.contains(node.name)) {
+      MtuPath path{.name = node.name, .bridge = {}};
+      path.path.wire_mtu = wire_mtu;
+      path.path.tunnels.push_back(tunnel_of(node.name, *wireguard));
+      paths.push_back(std::move(path));
+    }
   return paths;
 }
 

@@ -47,6 +47,12 @@ Json prefix(const IpPrefix& network) {
   return {{"prefix", {{"addr", network.address.to_string()}, {"len", network.length}}}};
 }
 
+std::string list(const std::vector<IpPrefix>& networks) {
+  std::string text;
+  for (const auto& network : networks) text += (text.empty() ? "" : ", ") + network.to_string();
+  return text;
+}
+
 std::string nft_rules(const std::string& name, const Bridge& bridge, const BridgeToRouter& router) {
   Table table("bridge", name);
   table.chain("prerouting", "filter", "prerouting", -301);  // before address translation
@@ -108,7 +114,8 @@ Result<Program> load(const Bridge& bridge, const BridgeToRouter& router) {
 
 Setting redirects(const std::string& port, const std::string& bridge,
                   const BridgeToRouter& router) {
-  Setting setting{.key = "large frames of " + port, .value = "routed by " + bridge + " (tc)"};
+  Setting setting{.key = "large frames of " + port,
+                  .value = "to " + list(router.networks) + " routed by " + bridge + " (tc)"};
   // What the program that is attached was told.
   const auto told = std::make_shared<std::pair<std::uint32_t, MacAddress>>();
   setting.there = [=](netlink::Socket& socket) -> Result<bool> {
@@ -171,12 +178,14 @@ void add_bridge_to_router(Settings& settings, const std::string& bridge,
     return;
   }
   const auto name = table_name("route-" + bridge);
-  settings.push_back(has_table("bridge", name, "route frames that are too large for " + bridge,
-                               [=](netlink::Socket& socket) -> Result<std::string> {
-                                 const auto now = look(bridge, socket);
-                                 if (!now) return tl::unexpected(now.error());
-                                 return nft_rules(name, *now, router);
-                               }));
+  settings.push_back(
+      has_table("bridge", name,
+                "route frames to " + list(router.networks) + " that are too large for " + bridge,
+                [=](netlink::Socket& socket) -> Result<std::string> {
+                  const auto now = look(bridge, socket);
+                  if (!now) return tl::unexpected(now.error());
+                  return nft_rules(name, *now, router);
+                }));
 }
 
 }  // namespace warren::net

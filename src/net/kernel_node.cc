@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/log.h"
 #include "linux/netlink_events.h"
@@ -44,6 +45,7 @@ class KernelNode final : public Node {
   };
 
   Result<> apply(Setting setting);
+  Result<> become(Settings wanted);
   void take_back(std::size_t first);
   void take_back(const Applied& applied);
   void repair();
@@ -57,6 +59,7 @@ class KernelNode final : public Node {
   std::optional<netlink::Events> events_;
   std::unique_ptr<Loop::Watch> watch_;
   std::vector<Applied> applied_;
+  bool check_is_due_ = false;
   std::string problem_;
 };
 
@@ -68,7 +71,8 @@ Result<> KernelNode::start(Settings settings) {
   events_.emplace(std::move(*events));
   auto watch = loop_.watch(events_->fd(), [this] {
     events_->clear();
-    check_.set(loop_.now() + settle_time);
+    // Not put off by later events: where routes change all the time, that would be for ever.
+    if (!std::exchange(check_is_due_, true)) check_.set(loop_.now() + settle_time);
   });
   if (!watch) return tl::unexpected(watch.error());
   watch_ = std::move(*watch);
@@ -124,6 +128,7 @@ void KernelNode::take_back(std::size_t first) {
 
 // Makes hold again what no longer does. What cannot be repaired now is tried again with the next event.
 void KernelNode::repair() {
+  check_is_due_ = false;
   std::string problem;
   bool repaired = false;
   for (const auto& [setting, undo] : applied_) {
@@ -139,6 +144,7 @@ void KernelNode::repair() {
   if (!problem.empty() && problem != problem_)
     log::warning("{}: {}; tried again when devices or routes change", name(), problem);
   problem_ = problem;
+  check_is_due_ = repaired;
   if (repaired) check_.set(loop_.now() + repair_pause);
 }
 
@@ -148,18 +154,28 @@ Result<bool> KernelNode::reconfigure(const NodeConfig& config) {
     const auto same = std::ranges::find(wanted, setting.key, &Setting::key);
     if (setting.essential && (same == wanted.end() || same->value != setting.value)) return false;
   }
-  // First what goes, because what comes may need its place. In a failure the graph goes back.
+  Settings former;
+  for (const auto& [setting, undo] : applied_) former.push_back(setting);
+  auto done = become(std::move(wanted));
+  if (done) return true;
+  if (auto restored = become(std::move(former)); !restored)
+    log::error("{}: {}", name(), restored.error().message);
+  return tl::unexpected(done.error());
+}
+
+// First what goes, because what comes may need its place. What stays the same is not touched.
+Result<> KernelNode::become(Settings wanted) {
   for (std::size_t i = applied_.size(); i-- > 0;)
     if (std::ranges::find(wanted, applied_[i].setting.key, &Setting::key) == wanted.end()) {
       take_back(applied_[i]);
       applied_.erase(applied_.begin() + static_cast<std::ptrdiff_t>(i));
     }
   for (auto& setting : wanted) {
-    const auto* former = find(setting.key);
-    if (former != nullptr && former->setting.value == setting.value) continue;
-    if (auto done = apply(std::move(setting)); !done) return tl::unexpected(done.error());
+    const auto* present = find(setting.key);
+    if (present != nullptr && present->setting.value == setting.value) continue;
+    if (auto done = apply(std::move(setting)); !done) return done;
   }
-  return true;
+  return {};
 }
 
 std::vector<std::pair<std::string, std::string>> KernelNode::details() const {
