@@ -17,7 +17,7 @@ namespace {
 // What a killed instance left in the kernel is taken back as well.
 Result<bool> clean_up(const std::string& name) {
   if (name.empty() || !std::filesystem::exists(control::journal_path(name))) return false;
-  auto instance = control::Instance::claim(name);
+  auto instance = control::Instance::claim(name, std::chrono::seconds(5));
   if (!instance) return false;  // it runs
   const auto left = net::Journal::left_behind(control::journal_path(name));
   if (!left) return tl::unexpected(left.error());
@@ -35,7 +35,11 @@ Result<> down(const std::string& name) {
   const auto instance = choose_instance(name);
   if (!instance) return tl::unexpected(instance.error());
   const auto answer = ask(*instance, "down");
-  if (!answer) return tl::unexpected(answer.error());
+  if (!answer) {
+    // It may have been killed while we asked.
+    const auto now = clean_up(name);
+    return now && *now ? Result<>{} : tl::unexpected(answer.error());
+  }
   if (!control::wait_until_gone(*instance, std::chrono::seconds(30)))
     return fail(fmt::format("{} was told to go down, and is still there", *instance));
   return {};

@@ -72,7 +72,7 @@ Result<> Running::start(const GraphSpec& spec) {
   auto signals = open_signals({SIGTERM, SIGINT, SIGHUP});
   if (!signals) return tl::unexpected(signals.error());
   signals_ = std::move(*signals);
-  auto instance = control::Instance::claim(options_.name);
+  auto instance = control::Instance::claim(options_.name, std::chrono::seconds(5));
   if (!instance) return tl::unexpected(instance.error());
   instance_.emplace(std::move(*instance));
 

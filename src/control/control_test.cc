@@ -1,5 +1,6 @@
 // An instance and its clients over a real socket: the loop runs in a thread of its own, as the
 // instance is a process of its own.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -8,7 +9,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -87,6 +90,26 @@ TEST_F(InstanceTest, WhatAKilledProcessLeftIsReplaced) {
   ASSERT_TRUE(next);
   EXPECT_TRUE(next->replaced_killed());
   EXPECT_FALSE(std::filesystem::exists(socket_path("home")));
+}
+
+TEST_F(InstanceTest, WhatAKilledProcessHadOthersDoComesToItsEndFirst) {
+  std::array<int, 2> work{};
+  ASSERT_EQ(::pipe2(work.data(), O_CLOEXEC), 0);
+  const auto child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const auto owner = Instance::claim("home");
+    ::dup2(work[0], STDIN_FILENO);
+    // It inherits the lock, and works until its input ends.
+    if (::fork() == 0) ::execlp("cat", "cat", nullptr);
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_FALSE(Instance::claim("home"));
+  ::close(work[0]);
+  ::close(work[1]);
+  EXPECT_TRUE(Instance::claim("home", 20s));
 }
 
 TEST_F(InstanceTest, NamesThatCannotBeFiles) {

@@ -11,11 +11,14 @@
 #include <filesystem>
 #include <thread>
 
+#include "control/client.h"
 #include "core/log.h"
 
 namespace warren::control {
 
 namespace {
+
+constexpr std::chrono::milliseconds poll_interval{5};
 
 std::string lock_path(std::string_view instance) {
   return fmt::format("{}/{}.lock", run_directory(), instance);
@@ -89,12 +92,12 @@ bool wait_until_gone(std::string_view instance, std::chrono::milliseconds timeou
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   while (is_running(instance)) {
     if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    std::this_thread::sleep_for(poll_interval);
   }
   return true;
 }
 
-Result<Instance> Instance::claim(std::string name) {
+Result<Instance> Instance::claim(std::string name, std::chrono::milliseconds patience) {
   if (!valid_instance_name(name))
     return fail(
         fmt::format("\"{}\" cannot name an instance: use letters, digits, _, - and ., 64 at "
@@ -102,11 +105,18 @@ Result<Instance> Instance::claim(std::string name) {
                     name));
   if (auto made = make_run_directory(); !made) return tl::unexpected(made.error());
   const auto path = lock_path(name);
+  const auto deadline = std::chrono::steady_clock::now() + patience;
   for (;;) {
-    Fd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+    // Not O_CLOEXEC: what a killed process was having nft do is not to happen after its successor
+    // has begun.
+    Fd lock(::open(path.c_str(), O_RDWR | O_CREAT, 0644));
     if (!lock) return fail_errno("open the lock file " + path);
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return fail_errno("lock " + path);
+      if (std::chrono::steady_clock::now() < deadline && !Client::connect(name, poll_interval)) {
+        std::this_thread::sleep_for(poll_interval);
+        continue;
+      }
       return fail(
           fmt::format("an instance \"{0}\" runs already, as process {1}: stop it with `warren "
                       "down {0}`, or choose another name with --name",

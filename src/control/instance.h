@@ -4,9 +4,9 @@
 ///     /run/warren/home.sock   the control socket
 ///     /run/warren/home.journal   what it changed in the kernel, while it stands
 ///
-/// The kernel drops the lock with the process, however it ends. So whoever gets the lock knows that
-/// a socket of that name was left behind by a process that is gone, and removes it. WARREN_RUN_DIR
-/// replaces /run/warren.
+/// The kernel drops the lock with the process, however it ends, and with the programs that it runs (nft),
+/// which inherit the lock. So whoever gets it knows that nobody works under that name any more, that
+/// a socket of that name was left behind, and removes it. WARREN_RUN_DIR replaces /run/warren.
 #pragma once
 
 #include <chrono>
@@ -36,8 +36,10 @@ namespace warren::control {
 /// The claim on a name. Movable; the destructor removes the files.
 class Instance {
  public:
-  /// Fails where a living process has the name; the error says which.
-  [[nodiscard]] static Result<Instance> claim(std::string name);
+  /// Fails where a living process has the name; the error says which. One that holds it and does not
+  /// listen is about to come or to go: `patience` is for how long to see which.
+  [[nodiscard]] static Result<Instance> claim(
+      std::string name, std::chrono::milliseconds patience = std::chrono::milliseconds(0));
   Instance(Instance&&) noexcept = default;
   Instance& operator=(Instance&&) = delete;
   ~Instance();
