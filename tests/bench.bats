@@ -147,6 +147,22 @@ all_dead() {
   jq -e '.results[] | select(.row == "wireguard-go+100peers") | .commands | any(test("peers=100")) and any(test("setconf wg0 /run/wg0.conf"))' out/results.json
 }
 
+@test "measures a portable router: DHCP through the tunnel, three packets out and two back, video over weak Wi-Fi" {
+  local tool
+  for tool in wg dnsmasq udhcpc; do
+    command -v "$tool" >/dev/null || skip "$tool is not installed: scripts/setup run"
+  done
+  run "$WARREN" bench router "${short[@]}" --only vxlan-1500-transparent+home1370,vxlan-1370+wifi
+  [ "$status" -eq 0 ]
+  # ARP and the like come on top of what the echo requests take.
+  jq -e '.results[] | select(.row == "vxlan-1500-transparent+home1370") | .packets.wire_out.median >= 3 and .packets.wire_out.median < 3.3
+         and .packets.wire_back.median >= 2 and .packets.wire_back.median < 2.3 and .packets.fragments.median > 0' out/results.json
+  jq -e '.results[] | select(.row == "vxlan-1370+wifi" and .workload == "video-60" and .direction == "forward")
+         | .delay_us.median.median > 1500 and .delay_us.p99.median >= .delay_us.median.median and .jitter_ms.median > 0
+         and .lost_percent.median > 0 and .packets.wire_out.median > 0' out/results.json
+  jq -e 'all(.results[] | select(.workload == "tcp-bbr"); .congestion == "bbr" or (.skipped | contains("bbr")))' out/results.json
+}
+
 @test "floods no faster than it is asked to, and says what it needs" {
   run "$WARREN" bench-flood --to 127.0.0.1:9
   [ "$status" -eq 2 ]

@@ -16,6 +16,7 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -55,6 +56,8 @@ class Host {
   Fd pidfd_;
   Fd netns_;
 };
+
+using Hosts = std::map<std::string, std::unique_ptr<Host>>;
 
 /// Forks a child into the PID namespace that `host` leads. The child is still in the caller's other
 /// namespaces; enter_host() is for it to call. Returns as fork() does.

@@ -223,6 +223,29 @@ Result<Measurement> measure_ping(Run run, const Workload& workload,
   return with_round_trip(std::move(measurement), probe->result(), probe->to_json());
 }
 
+Result<Measurement> measure_stream(Run run, const Workload& workload, Direction direction) {
+  auto probe =
+      Stream::open(run.bed.host(workload.client), run.bed.host(workload.server), workload.address,
+                   *workload.iperf3.length, workload.stream_bits_per_s, direction);
+  if (!probe) return tl::unexpected(probe.error());
+  run.commands.push_back(fmt::format("{}# {} {}", workload.client, describe_stream(workload),
+                                     direction == Direction::forward ? "to " : "from ") +
+                         workload.address);
+  auto measurement = measure_probe(run, *probe);
+  if (!measurement) return measurement;
+  if (auto rest = probe->finish(); !rest) return tl::unexpected(rest.error());
+  const auto result = probe->result();
+  if (result.received == 0) return fail("nothing arrived");
+  measurement->stream = result;
+  auto& traffic = measurement->traffic.emplace();
+  traffic.gbps = result.gbps;
+  traffic.packets_per_s = result.packets_per_s;
+  traffic.lost_percent = result.lost_percent;
+  traffic.jitter_ms = result.jitter_ms;
+  measurement->raw = probe->to_json();
+  return measurement;
+}
+
 Result<Measurement> measure_handshakes(Run run, const Workload& workload) {
   const auto& load = workload.handshakes;
   auto probe = Handshakes::open(run.bed.host(workload.client), run.bed.host(workload.server), load);
@@ -240,7 +263,29 @@ Result<Measurement> measure_handshakes(Run run, const Workload& workload) {
   return measurement;
 }
 
+Result<Measurement> measure_with_tool(const Run& run, const Workload& workload,
+                                      const std::optional<Workload>& beside, Direction direction) {
+  switch (workload.tool) {
+    case Workload::Tool::iperf3:
+      return measure_iperf3(run, workload, direction);
+    case Workload::Tool::round_trip:
+      return measure_round_trip(run, workload);
+    case Workload::Tool::ping:
+      return measure_ping(run, workload, beside);
+    case Workload::Tool::stream:
+      return measure_stream(run, workload, direction);
+    case Workload::Tool::handshakes:
+      return measure_handshakes(run, workload);
+  }
+  return fail("no such tool");
+}
+
 }  // namespace
+
+std::string describe_stream(const Workload& workload) {
+  return fmt::format("UDP datagrams of {} bytes at {} Mbit/s", *workload.iperf3.length,
+                     static_cast<double>(workload.stream_bits_per_s) / 1e6);
+}
 
 Result<Measurement> measure(Testbed& bed, const Workload& workload,
                             const std::optional<Workload>& beside, Direction direction,
@@ -249,17 +294,14 @@ Result<Measurement> measure(Testbed& bed, const Workload& workload,
   if (workload.iperf3.udp)
     if (auto quiet = await_quiet(bed, workload); !quiet) return tl::unexpected(quiet.error());
   const Run run{bed, timing, commands, while_running};
-  switch (workload.tool) {
-    case Workload::Tool::iperf3:
-      return measure_iperf3(run, workload, direction);
-    case Workload::Tool::round_trip:
-      return measure_round_trip(run, workload);
-    case Workload::Tool::ping:
-      return measure_ping(run, workload, beside);
-    case Workload::Tool::handshakes:
-      return measure_handshakes(run, workload);
-  }
-  return fail("no such tool");
+  auto before = bed.count_packets();
+  if (!before) return tl::unexpected(before.error());
+  auto measurement = measure_with_tool(run, workload, beside, direction);
+  if (!measurement || !*before) return measurement;
+  const auto after = bed.count_packets();
+  if (!after) return tl::unexpected(after.error());
+  measurement->packets = (*after)->since(**before);
+  return measurement;
 }
 
 }  // namespace warren::bench

@@ -11,6 +11,7 @@
 #include "bench/monitor.h"
 #include "bench/round_trip.h"
 #include "bench/scenario.h"
+#include "bench/stream.h"
 #include "bench/testbed.h"
 
 namespace warren::bench {
@@ -19,7 +20,9 @@ namespace warren::bench {
 struct Measurement {
   std::optional<Iperf3Result> traffic;        ///< of iperf3
   std::optional<RoundTripResult> round_trip;  ///< of round-trip and ping
+  std::optional<StreamResult> stream;         ///< beside `traffic`
   std::optional<HandshakeResult> handshakes;
+  std::optional<PacketCount> packets;  ///< where the scenario counts them
   Usage usage;
   std::string raw;  ///< JSON: the tool's own
 };
@@ -31,5 +34,8 @@ struct Measurement {
                                           Direction direction, const Iperf3Timing& timing,
                                           std::vector<std::string>& commands,
                                           const std::function<void()>& while_running = {});
+
+/// "UDP datagrams of 1300 bytes at 60 Mbit/s".
+[[nodiscard]] std::string describe_stream(const Workload& workload);
 
 }  // namespace warren::bench

@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
+#include <sstream>
 
 #include "bench/host.h"
+#include "bench/proc_file.h"
 #include "bench/process.h"
 
 namespace warren::bench {
@@ -24,8 +27,9 @@ std::optional<std::string> missing_program(const Scenario& scenario, const Row& 
     if (words && find_program(words->front()).empty())
       return fmt::format("{}no program {}", not_installed, words->front());
   }
-  for (const auto& name : row.programs) {
-    const auto& program = named(scenario.programs, name);
+  for (const auto& program : scenario.programs) {
+    if (std::find(row.programs.begin(), row.programs.end(), program.name) == row.programs.end())
+      continue;
     const auto text = with_variables(program.command + " " + program.ready, row);
     for (const auto& [tool, command] : scenario.tools)
       if (text.find(mark(tool)) != std::string::npos)
@@ -50,6 +54,19 @@ std::optional<std::string> missing_link(const std::string& kind) {
 }
 
 }  // namespace
+
+std::optional<std::string> missing_congestion(const Workload& workload) {
+  const auto& wanted = workload.iperf3.congestion;
+  // Those that every kernel has.
+  if (workload.tool != Workload::Tool::iperf3 || workload.iperf3.udp || wanted == "cubic" ||
+      wanted == "reno")
+    return std::nullopt;
+  std::istringstream available(
+      read_proc_file("/proc/sys/net/ipv4/tcp_available_congestion_control"));
+  for (std::string name; available >> name;)
+    if (name == wanted) return std::nullopt;
+  return fmt::format("this kernel has no congestion control {0} (modprobe tcp_{0})", wanted);
+}
 
 std::optional<std::string> missing_part(const Scenario& scenario, const Row& row,
                                         const Places& places) {

@@ -14,6 +14,9 @@ namespace warren::bench {
 [[nodiscard]] std::optional<std::string> missing_part(const Scenario& scenario, const Row& row,
                                                       const Places& places);
 
+/// Why the workload cannot be run on this machine: the kernel lacks its congestion control.
+[[nodiscard]] std::optional<std::string> missing_congestion(const Workload& workload);
+
 /// What reasons about programs begin with.
 inline constexpr std::string_view not_installed = "not installed: ";
 

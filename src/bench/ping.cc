@@ -8,7 +8,6 @@
 #include <netinet/ip_icmp.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 #include <cstring>
 
 #include "bench/socket_address.h"
+#include "bench/timestamp.h"
 #include "bench/wait.h"
 #include "linux/netns.h"
 
@@ -24,17 +24,6 @@ namespace warren::bench {
 namespace {
 
 constexpr std::size_t header_length = 8;
-
-std::int64_t nanoseconds(const timespec& time) {
-  constexpr std::int64_t per_second = 1'000'000'000;
-  return time.tv_sec * per_second + time.tv_nsec;
-}
-
-std::int64_t now(clockid_t clock) {
-  timespec time{};
-  ::clock_gettime(clock, &time);
-  return nanoseconds(time);
-}
 
 // Sockets for echo requests alone, whose identifier and checksum are the kernel's business, are for
 // groups that the namespace names.
@@ -45,16 +34,6 @@ Result<> allow_ping_sockets(const Host& client) {
   if (!file || ::write(file.get(), range.data(), range.size()) < 0)
     return fail_errno(fmt::format("host {}: write {}", client.name(), setting));
   return {};
-}
-
-std::int64_t arrival(msghdr& message) {
-  for (auto* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
-    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_TIMESTAMPNS) continue;
-    timespec time;
-    std::memcpy(&time, CMSG_DATA(part), sizeof time);
-    return nanoseconds(time);
-  }
-  return 0;
 }
 
 }  // namespace
@@ -140,9 +119,7 @@ Result<> Ping::run(std::chrono::nanoseconds duration) {
     if (auto received = receive(); !received) return received;
     // Requests that are late are left out, not sent in a bunch.
     next = std::max(next + pace_.interval.count(), now(CLOCK_MONOTONIC));
-    constexpr std::int64_t per_second = 1'000'000'000;
-    const timespec until{next / per_second, next % per_second};
-    ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+    sleep_until(next);
   }
   return receive();
 }

@@ -52,6 +52,12 @@ Result<std::vector<std::string>> expand_command(const std::string& command,
   return words;
 }
 
+std::string expand_text(std::string text, const Row& row, const Outputs& outputs) {
+  text = with_variables(std::move(text), row);
+  for (const auto& [name, output] : outputs) replace_all(text, mark(name), output);
+  return text;
+}
+
 Result<std::vector<std::string>> forwarder_command(const Scenario& scenario, const Row& row,
                                                    const Places& places) {
   return expand_command(row.command + " " + scenario.forwarder->command, scenario, row, places);

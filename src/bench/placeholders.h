@@ -1,4 +1,4 @@
-/// Placeholders in the command lines of a scenario, and the programs that they stand for.
+/// Placeholders in the command lines and network files of a scenario, and what they stand for.
 ///
 ///     {warren} {examples}   the warren program, and the folder of the examples
 ///     {TOOL}                a name of the scenario's `tools`: its command line
@@ -46,6 +46,8 @@ using Outputs = std::map<std::string, std::string>;
 
 /// The command line with the row's variables in it, and everything else still to be replaced.
 [[nodiscard]] std::string with_variables(std::string command, const Row& row);
+/// A network file of the row: with its variables and earlier programs' outputs.
+[[nodiscard]] std::string expand_text(std::string text, const Row& row, const Outputs& outputs);
 /// "{NAME}".
 [[nodiscard]] std::string mark(const std::string& name);
 

@@ -45,6 +45,21 @@ std::optional<Summary> of_handshakes(const RowResult& result, double HandshakeRe
   });
 }
 
+// For each echo request of a ping, for each datagram of a stream on the way that it goes.
+std::optional<double> wire_packets(const Measurement& measurement, Direction way,
+                                   Direction direction) {
+  if (!measurement.packets) return std::nullopt;
+  std::int64_t sent = 0;
+  if (const auto& echoes = measurement.round_trip; echoes && !measurement.traffic)
+    sent = echoes->answered + echoes->lost;
+  else if (measurement.stream && way == direction)
+    sent = measurement.stream->sent;
+  if (sent == 0) return std::nullopt;
+  const auto& packets = *measurement.packets;
+  return static_cast<double>(way == Direction::forward ? packets.out : packets.back) /
+         static_cast<double>(sent);
+}
+
 std::optional<double> cpu_per_gbps(const Measurement& measurement) {
   if (!measurement.traffic || measurement.traffic->gbps <= 0) return std::nullopt;
   return 100 * measurement.usage.system_cores / measurement.traffic->gbps;
@@ -77,6 +92,22 @@ RowSummary summarize_row(const RowResult& result) {
   };
   row.round_trip_us = of_round_trip(&RoundTripResult::median_us);
   row.round_trip_p99_us = of_round_trip(&RoundTripResult::p99_us);
+  const auto of_stream = [&](auto pick) {
+    return summary_of(result, [pick](const auto& m) {
+      return m.stream ? std::optional((*m.stream).*pick) : std::nullopt;
+    });
+  };
+  row.delay_us = of_stream(&StreamResult::median_us);
+  row.delay_p99_us = of_stream(&StreamResult::p99_us);
+  const auto of_wire = [&](Direction way) {
+    return summary_of(result,
+                      [&, way](const auto& m) { return wire_packets(m, way, result.direction); });
+  };
+  row.wire_out = of_wire(Direction::forward);
+  row.wire_back = of_wire(Direction::reverse);
+  row.fragments = summary_of(result, [](const auto& m) {
+    return m.packets ? std::optional(m.packets->fragments) : std::nullopt;
+  });
   row.retransmits = if_told(&Iperf3Result::retransmits);
   row.lost_percent = if_told(&Iperf3Result::lost_percent);
   row.jitter_ms = if_told(&Iperf3Result::jitter_ms);
@@ -185,6 +216,18 @@ json round_trip_json(const RowSummary& row) {
   return {{"median", to_json(row.round_trip_us)}, {"p99", to_json(row.round_trip_p99_us)}};
 }
 
+json delay_json(const RowSummary& row) {
+  if (!row.delay_us) return nullptr;
+  return {{"median", to_json(row.delay_us)}, {"p99", to_json(row.delay_p99_us)}};
+}
+
+json packets_json(const RowSummary& row) {
+  if (!row.fragments) return nullptr;
+  return {{"wire_out", to_json(row.wire_out)},
+          {"wire_back", to_json(row.wire_back)},
+          {"fragments", to_json(row.fragments)}};
+}
+
 json to_json(const RowSummary& row) {
   json raw = json::array();
   for (const auto& run : row.result->runs) raw.push_back(json::parse(run.raw, nullptr, false));
@@ -199,6 +242,8 @@ json to_json(const RowSummary& row) {
           {"jitter_ms", to_json(row.jitter_ms)},
           {"round_trip_us", round_trip_json(row)},
           {"added_us", to_json(row.added_us)},
+          {"delay_us", delay_json(row)},
+          {"packets", packets_json(row)},
           {"handshakes_per_s", to_json(row.handshakes_per_s)},
           {"handshakes_per_core_s", to_json(row.handshakes_per_core_s)},
           {"congestion", row.congestion.empty() ? json(nullptr) : json(row.congestion)},
@@ -268,6 +313,7 @@ std::string describe(const Workload& workload) {
   if (workload.tool == Workload::Tool::handshakes)
     return fmt::format("WireGuard handshakes with the server, by {} initiators",
                        workload.handshakes.initiators);
+  if (workload.tool == Workload::Tool::stream) return describe_stream(workload) + ", one way";
   std::string text = fmt::format("iperf3 {}", iperf3.udp ? "UDP" : "TCP " + iperf3.congestion);
   if (iperf3.udp && iperf3.length) text += fmt::format(", datagrams of {} bytes", *iperf3.length);
   if (iperf3.udp && iperf3.rate == "0") text += ", unpaced";

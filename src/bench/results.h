@@ -10,6 +10,8 @@
 ///                   "retransmits": {"median": …, …},                           TCP; null for UDP
 ///                   "packets_per_s": {…}, "lost_percent": {…}, "jitter_ms": {…},   UDP; null for TCP
 ///                   "round_trip_us": {"median": {…}, "p99": {…}}, "added_us": …,   round-trip and ping; null for others
+///                   "delay_us": {"median": {…}, "p99": {…}},                   stream: one way; null for others
+///                   "packets": {"wire_out": {…}, "wire_back": {…}, "fragments": {…}},   where the scenario counts them: on the wire for each echo request (ping) or datagram (stream, the way that it goes); made by all hosts
 ///                   "handshakes_per_s": {…}, "handshakes_per_core_s": {…},         handshakes: in all, per second of the programs' CPU
 ///                   "congestion": "cubic",                                     what the sender used
 ///                   "cpu_percent": {"avg": …, "max": …},                       the row's programs, of one core
@@ -41,6 +43,11 @@ struct RowSummary {
   std::optional<Summary> packets_per_s;
   std::optional<Summary> round_trip_us;  ///< of the runs' medians
   std::optional<Summary> round_trip_p99_us;
+  std::optional<Summary> delay_us;  ///< one way, of the runs' medians
+  std::optional<Summary> delay_p99_us;
+  std::optional<Summary> wire_out;   ///< packets on the wire for each echo request or datagram
+  std::optional<Summary> wire_back;  ///< likewise, towards the client
+  std::optional<Summary> fragments;  ///< of IP packets, made by all hosts
   std::optional<Summary> handshakes_per_s;
   std::optional<Summary> handshakes_per_core_s;
   std::optional<Summary> retransmits;

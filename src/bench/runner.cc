@@ -72,6 +72,7 @@ class Session {
         const bool others = row.peer || row.command.empty();
         if (missing && others) result.skipped = missing;
         if (missing && !others) result.failed = missing;
+        if (!missing) result.skipped = missing_congestion(workload);
         result_.rows.push_back(std::move(result));
       }
     }
@@ -83,8 +84,12 @@ class Session {
   [[nodiscard]] std::size_t end_of(std::size_t row_index) const {
     return row_index + 1 < first_.size() ? first_[row_index + 1] : result_.rows.size();
   }
+  // Those that are run.
   [[nodiscard]] int count_of(std::size_t row_index) const {
-    return static_cast<int>(end_of(row_index) - first_[row_index]);
+    int count = 0;
+    for (auto slot = first_[row_index]; slot < end_of(row_index); ++slot)
+      count += result_.rows[slot].skipped ? 0 : 1;
+    return count;
   }
 
   void run_workload(const Workload& workload, int round) {
@@ -102,7 +107,7 @@ class Session {
     if (!bed) return give_up(index, bed.error(), round);
     for (std::size_t slot = first_[index]; slot < end_of(index); ++slot) {
       auto& result = result_.rows[slot];
-      if (result.workload != workload.name) continue;
+      if (result.workload != workload.name || result.skipped) continue;
       std::vector<std::string> commands;
       tell(fmt::format("{}, {} {}", row.name, workload.name, direction_name(result.direction)));
       auto measured = measure(**bed, workload_of(workload, row),
@@ -126,13 +131,15 @@ class Session {
     }
     runnable_[index] = false;
     for (std::size_t i = first_[index]; i < end_of(index); ++i)
-      if (result_.rows[i].runs.size() <= static_cast<std::size_t>(round))
+      if (!result_.rows[i].skipped &&
+          result_.rows[i].runs.size() <= static_cast<std::size_t>(round))
         result_.rows[i].failed = error.message;
     const auto runs = [&](int sum, const RowResult& r) {
       return sum + static_cast<int>(r.runs.size());
     };
     const auto begin = result_.rows.begin() + static_cast<std::ptrdiff_t>(first_[index]);
-    const int done = std::accumulate(begin, begin + count_of(index), 0, runs);
+    const auto end = result_.rows.begin() + static_cast<std::ptrdiff_t>(end_of(index));
+    const int done = std::accumulate(begin, end, 0, runs);
     progress_.total -= count_of(index) * timing_.repeat - done;
   }
 

@@ -2,9 +2,10 @@
 /// scenarios/*.toml are files of this kind, and say by example how they are written.
 ///
 ///     hosts = ["left", "middle", "right"]
+///     count-at = "HOST:DEVICE"   where packets are counted, see packet_count.h
 ///     tools = […]      programs of others; a row that needs one which is not installed is skipped
 ///     [wire.NAME]      a link of the test bed: veth, veth joined by bpf_redirect_peer, or impaired
-///     [network.NAME]   a network file that `warren up` runs in a host
+///     [network.NAME]   a network file that `warren up` runs in a host; {NAME} in it as in a command
 ///     [program.NAME]   another program, with its command line, and devices of its to move to hosts
 ///     [group.NAME]     programs that rows name together
 ///     [forwarder]      what a row runs that has a `command`, and what --row and --peer run
@@ -27,6 +28,7 @@
 
 #include "bench/handshakes.h"
 #include "bench/iperf3.h"
+#include "bench/packet_count.h"
 #include "bench/ping.h"
 #include "linux/ethtool.h"
 
@@ -78,6 +80,7 @@ struct Workload {
     iperf3,
     round_trip,  ///< datagrams of `iperf3.length` bytes there and back, one at a time; round_trip.h
     ping,        ///< echo requests of `iperf3.length` bytes at a pace; ping.h
+    stream,      ///< datagrams of `iperf3.length` bytes at a pace, one way; stream.h
     handshakes,  ///< WireGuard handshakes with the server, as fast as it answers; handshakes.h
   };
   std::string name;
@@ -87,6 +90,7 @@ struct Workload {
   Tool tool = Tool::iperf3;
   Iperf3 iperf3;
   PingPace ping;
+  std::uint64_t stream_bits_per_s = 0;
   std::string beside;  ///< of ping: the iperf3 workload that runs at the same time
   HandshakeLoad handshakes;
 };
@@ -96,8 +100,8 @@ struct Row {
   std::string about;
   std::vector<std::string> wires;
   std::vector<std::string> networks;
-  std::vector<std::string> programs;
-  std::string command;  ///< run as the scenario's forwarder; empty if there is none
+  std::vector<std::string> programs;  ///< and networks, where those come after programs
+  std::string command;                ///< run as the scenario's forwarder; empty if there is none
   bool peer = false;  ///< somebody else's program: a row that is skipped where it is not installed
   std::vector<std::string> workloads;            ///< those that it is measured with; empty: all
   std::map<std::string, std::string> variables;  ///< {NAME} in the commands of its programs
@@ -150,6 +154,7 @@ struct Scenario {
   std::vector<Workload> workloads;
   std::vector<Row> rows;
   std::vector<View> views;
+  std::optional<CountedDevice> counted;
   std::map<std::string, std::string> tools;  ///< name and command line; the name, unless --peer
   Timing timing;
   Quick quick;

@@ -75,13 +75,14 @@ class Reader {
     scenario_.hosts = root_.strings("hosts");
     for (const auto& tool : root_.strings("tools")) scenario_.tools[tool] = tool;
     read_timing();
+    read_counted();
     if (scenario_.hosts.empty()) root_.error("hosts", "a scenario needs hosts = [\"NAME\", …]");
     for (auto& [name, table] : root_.named_tables("wire")) read_wire(name, table);
     for (auto& [name, table] : root_.named_tables("network")) read_network(name, table);
     for (auto& [name, table] : root_.named_tables("program"))
       scenario_.programs.push_back(read_program(name, table, "command"));
     for (auto& [name, table] : root_.named_tables("group"))
-      groups_[name] = table.parse_each("programs", one_of(names_of(scenario_.programs), "program"));
+      groups_[name] = table.parse_each("programs", one_of(startable(), "program"));
     if (auto table = root_.table("forwarder"))
       scenario_.forwarder = read_program("forwarder", *table, "arguments");
     for (auto& [name, table] : in_order(root_.named_tables("workload")))
@@ -190,6 +191,26 @@ class Reader {
     }
   }
 
+  // "HOST:DEVICE"
+  void read_counted() {
+    root_.parse("count-at", [&](std::string_view text) -> Result<std::string> {
+      const auto colon = text.find(':');
+      if (colon == std::string_view::npos || colon + 1 == text.size())
+        return fail(fmt::format("\"{}\" is not HOST:DEVICE", text));
+      const auto host = one_of(scenario_.hosts, "host")(text.substr(0, colon));
+      if (!host) return host;
+      scenario_.counted = CountedDevice{*host, std::string(text.substr(colon + 1))};
+      return std::string(text);
+    });
+  }
+
+  // Programs, and networks that come after some.
+  [[nodiscard]] Names startable() const {
+    auto names = names_of(scenario_.programs);
+    for (const auto& network : scenario_.networks) names.push_back(network.name);
+    return names;
+  }
+
   void read_network(const std::string& name, TomlTable& table) {
     Network network;
     network.name = name;
@@ -213,6 +234,9 @@ class Reader {
   Program read_program(const std::string& name, TomlTable& table, std::string_view command_key) {
     Program program;
     program.name = name;
+    if (const auto networks = names_of(scenario_.networks);
+        std::find(networks.begin(), networks.end(), name) != networks.end())
+      table.error(table.position(), fmt::format("there is already a network \"{}\"", name));
     program.host = read_host(table, "host");
     if (command_key == "command")
       program.command = required(table, command_key, any_text);
@@ -247,7 +271,7 @@ class Reader {
 
   // Groups are replaced by their programs.
   std::vector<std::string> read_programs(TomlTable& table) {
-    auto known = names_of(scenario_.programs);
+    auto known = startable();
     for (const auto& [name, programs] : groups_) known.push_back(name);
     std::vector<std::string> result;
     for (const auto& name : table.parse_each("programs", one_of(known, "program"))) {

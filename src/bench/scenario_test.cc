@@ -393,5 +393,60 @@ TEST(Scenario, RefusesVariantsAndLoadsThatCannotBe) {
   EXPECT_THAT(error_of(replaced(varied, "endpoint = \"10.0.0.2\"\n", "")), HasSubstr("endpoint"));
 }
 
+TEST(Scenario, ReadsStreamsNetworksAmongProgramsAndWhereToCount) {
+  const auto text = "count-at = \"a:eth0\"\n" + small + R"(
+[workload.video]
+tool = "stream"
+client = "a"
+server = "b"
+address = "10.0.0.2"
+pace = "60mbit"
+directions = ["reverse"]
+
+[network.tunnel]
+host = "a"
+text = "address = [\"{address}\"]\nkey = \"{key}\"\noffload = { tso = true }"
+
+[program.key]
+host = "a"
+ends = true
+output = "key"
+command = "echo secret"
+
+[group.all]
+programs = ["key", "tunnel"]
+
+[[row]]
+name = "tunnelled"
+programs = ["all"]
+variables = { address = "10.0.0.1/24" }
+)";
+  const auto scenario = parse_scenario(text, "small.toml");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  ASSERT_TRUE(scenario->counted);
+  EXPECT_EQ(scenario->counted->host, "a");
+  EXPECT_EQ(scenario->counted->device, "eth0");
+  const auto& video = named(scenario->workloads, "video");
+  EXPECT_EQ(video.stream_bits_per_s, 60'000'000);
+  EXPECT_EQ(video.iperf3.directions, std::vector{Direction::reverse});
+  const auto& row = *scenario->find_row("tunnelled");
+  EXPECT_EQ(row.programs, (std::vector<std::string>{"key", "tunnel"}));
+  EXPECT_EQ(missing_part(*scenario, row, {}), std::nullopt);
+  EXPECT_EQ(expand_text(scenario->networks[0].text, row, {{"key", "secret"}}),
+            "address = [\"10.0.0.1/24\"]\nkey = \"secret\"\noffload = { tso = true }");
+  EXPECT_THAT(error_of("count-at = \"c:eth0\"\n" + small), HasSubstr("unknown host \"c\""));
+  EXPECT_THAT(error_of("count-at = \"eth0\"\n" + small), HasSubstr("is not HOST:DEVICE"));
+  EXPECT_THAT(error_of(replaced(text, "pace", "paces")), HasSubstr("needs the key \"pace\""));
+  EXPECT_THAT(error_of(replaced(text, "[program.key]", "[program.tunnel]")),
+              HasSubstr("there is already a network \"tunnel\""));
+}
+
+TEST(Scenario, SkipsCongestionControlsThatTheKernelLacks) {
+  Workload workload;
+  EXPECT_EQ(missing_congestion(workload), std::nullopt);
+  workload.iperf3.congestion = "none-such";
+  EXPECT_THAT(missing_congestion(workload).value_or(""), HasSubstr("none-such"));
+}
+
 }  // namespace
 }  // namespace warren::bench

@@ -41,6 +41,9 @@ struct Columns {
   std::string relative_to;  // where all rows are compared with the same one
   Workload::Tool tool = Workload::Tool::iperf3;
   bool udp = false;
+  bool stream = false;
+  bool wire = false;  // packets on the wire are counted
+  bool fragments = false;
   bool round_trip = false;  // of whatever tool
   bool beside = false;      // with a rate that is not what it is about
   bool largest = false;     // rows with several programs
@@ -52,7 +55,8 @@ Columns columns_of(const std::vector<RowSummary>& rows, const Workload& workload
   using Tool = Workload::Tool;
   columns.tool = workload.tool;
   columns.round_trip = workload.tool == Tool::round_trip || workload.tool == Tool::ping;
-  columns.udp = workload.tool == Tool::iperf3 && workload.iperf3.udp;
+  columns.stream = workload.tool == Tool::stream;
+  columns.udp = columns.stream || (workload.tool == Tool::iperf3 && workload.iperf3.udp);
   columns.beside = !workload.beside.empty();
   bool same = true;
   for (const auto& row : rows) {
@@ -66,6 +70,8 @@ Columns columns_of(const std::vector<RowSummary>& rows, const Workload& workload
     columns.loopback = columns.loopback || row.ratio_to_loopback;
     columns.largest = columns.largest || row.rss_largest_mib < row.rss_max_mib;
     columns.peers = columns.peers || row.rss_kib_per_peer;
+    columns.wire = columns.wire || row.wire_out || row.wire_back;
+    columns.fragments = columns.fragments || row.fragments;
   }
   if (!same) columns.relative_to.clear();
   return columns;
@@ -76,18 +82,26 @@ const char* unit_of(const Columns& columns) {
   return columns.tool == Workload::Tool::handshakes ? "per s" : "Gbit/s";
 }
 
+bool is_traffic(const Columns& columns) {
+  return columns.tool == Workload::Tool::iperf3 || columns.stream;
+}
+
 Cells headings(const Columns& columns) {
-  const bool traffic = columns.tool == Workload::Tool::iperf3;
+  const bool traffic = is_traffic(columns);
   Cells cells = {"row", "direction", unit_of(columns), "[min–max]"};
   if (columns.round_trip) cells.emplace_back("p99 µs");
   if (columns.tool == Workload::Tool::handshakes) cells.emplace_back("per core");
   if (columns.beside) cells.emplace_back("Gbit/s");
   if (columns.udp) cells.emplace_back("kpkt/s");
+  if (columns.stream)
+    for (const auto* heading : {"delay µs", "p99 µs", "jitter µs"}) cells.emplace_back(heading);
   if (columns.loopback) cells.emplace_back("×loopback");
   if (columns.ratio && columns.round_trip) cells.emplace_back("added µs");
   if (columns.ratio)
     cells.push_back("×" + (columns.relative_to.empty() ? "row" : columns.relative_to));
   if (traffic) cells.push_back(columns.udp ? "lost %" : "retransmits");
+  if (columns.wire) cells.emplace_back("wire out / back");
+  if (columns.fragments) cells.emplace_back("fragments");
   for (const auto* heading : {"CPU avg / max %", "system % (softirq)"}) cells.emplace_back(heading);
   if (traffic) cells.emplace_back("% / Gbit/s");
   cells.emplace_back("RSS avg / max MiB");
@@ -127,7 +141,7 @@ Line line_of(const RowSummary& row, const Columns& columns) {
   }
   auto& cells = line.cells;
   const auto& main = row.main();
-  const bool traffic = columns.tool == Workload::Tool::iperf3;
+  const bool traffic = is_traffic(columns);
   const bool handshakes = columns.tool == Workload::Tool::handshakes;
   const int digits = columns.round_trip ? 2 : handshakes ? 0 : digits_of(main.median);
   cells.push_back(number(main.median, digits));
@@ -136,11 +150,19 @@ Line line_of(const RowSummary& row, const Columns& columns) {
   if (handshakes) cells.push_back(median(row.handshakes_per_core_s, 0));
   if (columns.beside) cells.push_back(number(row.gbps.median, digits_of(row.gbps.median)));
   if (columns.udp) cells.push_back(per_thousand(row.packets_per_s));
+  if (columns.stream) {
+    cells.push_back(median(row.delay_us, 0));
+    cells.push_back(median(row.delay_p99_us, 0));
+    cells.push_back(row.jitter_ms ? number(row.jitter_ms->median * 1000, 0) : "-");
+  }
   if (columns.loopback) cells.push_back(number(row.ratio_to_loopback, 3));
   if (columns.ratio && columns.round_trip) cells.push_back(number(row.added_us, 2));
   if (columns.ratio) cells.push_back(ratio_cell(row, columns));
   if (traffic)
     cells.push_back(columns.udp ? median(row.lost_percent, 2) : median(row.retransmits, 0));
+  if (columns.wire)
+    cells.push_back(fmt::format("{} / {}", median(row.wire_out, 2), median(row.wire_back, 2)));
+  if (columns.fragments) cells.push_back(median(row.fragments, 0));
   cells.push_back(pair(row.cpu_avg, row.cpu_max, 0));
   cells.push_back(fmt::format("{:.0f} ({:.0f})", row.system_cpu, row.system_softirq));
   if (traffic) cells.push_back(median(row.cpu_per_gbps, 1));

@@ -95,13 +95,9 @@ Result<std::unique_ptr<Testbed>> Testbed::build(const Scenario& scenario, const 
   for (const auto& name : row.networks)
     if (auto done = bed->run_network(named(scenario.networks, name)); !done)
       return fail_in(fmt::format("network {}", name), done.error());
-  for (const auto& name : row.programs) {
-    const auto& program = named(scenario.programs, name);
-    const auto words = expand_command(program.command, scenario, row, places, bed->outputs_);
-    if (!words) return fail_in(fmt::format("program {}", name), words.error());
-    if (auto done = bed->run_program(program, *words); !done)
+  for (const auto& name : row.programs)
+    if (auto done = bed->run_named(name); !done)
       return fail_in(fmt::format("program {}", name), done.error());
-  }
   if (!row.command.empty()) {
     const auto words = forwarder_command(scenario, row, places);
     if (!words) return tl::unexpected(words.error());
@@ -122,6 +118,15 @@ Result<> Testbed::make_hosts() {
       if (other != host)
         if (auto done = host->introduce(*other); !done) return done;
   return {};
+}
+
+Result<> Testbed::run_named(const std::string& name) {
+  for (const auto& network : scenario_.networks)
+    if (network.name == name) return run_network(network);
+  const auto& program = named(scenario_.programs, name);
+  const auto words = expand_command(program.command, scenario_, row_, places_, outputs_);
+  if (!words) return tl::unexpected(words.error());
+  return run_program(program, *words);
 }
 
 Result<Process*> Testbed::start(const std::string& host, Command command) {
@@ -146,7 +151,7 @@ Result<> Testbed::run_network(const Network& network) {
   const auto& host = *hosts_.at(network.host);
   const auto file = fmt::format("/run/{}.toml", network.name);
   std::ofstream out(host.path(file));
-  out << network.text;
+  out << expand_text(network.text, row_, outputs_);
   out.close();
   if (!out) return fail_errno(fmt::format("host {}: write {}", network.host, file));
   auto ready = ReadySocket::open(host);
@@ -238,6 +243,13 @@ std::vector<pid_t> Testbed::forwarders() const {
     if (std::find(others_.begin(), others_.end(), process.get()) == others_.end())
       pids.push_back(process->pid());
   return pids;
+}
+
+Result<std::optional<PacketCount>> Testbed::count_packets() const {
+  if (!scenario_.counted) return std::nullopt;
+  const auto count = bench::count_packets(hosts_, *scenario_.counted);
+  if (!count) return tl::unexpected(count.error());
+  return *count;
 }
 
 Result<> Testbed::check() {

@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ class Testbed {
   /// The processes that forward the traffic; those of impaired wires, and those that hinder it, are
   /// not among them.
   [[nodiscard]] std::vector<pid_t> forwarders() const;
+  /// Since the hosts were made; nothing where the scenario does not count.
+  [[nodiscard]] Result<std::optional<PacketCount>> count_packets() const;
   /// An error in the words of a program that has died.
   [[nodiscard]] Result<> check();
   /// What was run, for the report: "middle# warren up …".
@@ -36,6 +39,8 @@ class Testbed {
   Result<> make_hosts();
   Result<> make_wire(const Wire& wire);
   Result<> run_network(const Network& network);
+  /// A program, or a network that comes after some.
+  Result<> run_named(const std::string& name);
   Result<> run_program(const Program& program, const std::vector<std::string>& words);
   Result<> await_end(const Program& program, Process& process);
   Result<> await_ready(const Program& program);

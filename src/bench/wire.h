@@ -1,8 +1,6 @@
 /// Makes the wires of a test bed, and sets up devices in hosts.
 #pragma once
 
-#include <map>
-#include <memory>
 #include <string>
 
 #include <warren/result.h>
@@ -11,8 +9,6 @@
 #include "bench/scenario.h"
 
 namespace warren::bench {
-
-using Hosts = std::map<std::string, std::unique_ptr<Host>>;
 
 /// Gives the device, which is in its host already, its MTU, offloads, addresses, state and routes.
 Result<> set_up_device(const Device& device, const Host& host);

@@ -2,6 +2,8 @@
 
 #include "bench/reader_tools.h"
 #include "bench/round_trip.h"
+#include "bench/stream.h"
+#include "config/units.h"
 
 namespace warren::bench {
 
@@ -11,6 +13,14 @@ namespace {
 
 constexpr int largest_datagram = 65507;
 
+void read_directions(Iperf3& iperf3, TomlTable& table) {
+  if (!table.has("directions")) return;
+  const Names known = {"forward", "reverse"};
+  iperf3.directions.clear();
+  for (const auto& direction : table.parse_each("directions", one_of(known, "direction")))
+    iperf3.directions.push_back(direction == "forward" ? Direction::forward : Direction::reverse);
+}
+
 void read_iperf3(Iperf3& iperf3, TomlTable& table) {
   const Names protocols = {"tcp", "udp"};
   iperf3.udp = table.parse("protocol", one_of(protocols, "protocol")) == "udp";
@@ -19,11 +29,7 @@ void read_iperf3(Iperf3& iperf3, TomlTable& table) {
   iperf3.congestion = table.string("congestion").value_or("cubic");
   if (const auto length = table.integer("length", 16, 1 << 20))
     iperf3.length = static_cast<int>(*length);
-  if (!table.has("directions")) return;
-  const Names known = {"forward", "reverse"};
-  iperf3.directions.clear();
-  for (const auto& direction : table.parse_each("directions", one_of(known, "direction")))
-    iperf3.directions.push_back(direction == "forward" ? Direction::forward : Direction::reverse);
+  read_directions(iperf3, table);
 }
 
 // What all tools have that time small packets.
@@ -33,6 +39,17 @@ void read_small_packets(Workload& workload, TomlTable& table) {
   workload.iperf3.length =
       static_cast<int>(table.integer("length", RoundTrip::least_length, largest_datagram)
                            .value_or(RoundTrip::default_length));
+}
+
+void read_stream(Workload& workload, TomlTable& table) {
+  read_directions(workload.iperf3, table);
+  workload.iperf3.udp = true;
+  workload.iperf3.length =
+      static_cast<int>(table.integer("length", Stream::least_length, largest_datagram)
+                           .value_or(Stream::default_length));
+  if (!table.has("pace"))
+    table.error(table.position(), fmt::format("[{}] needs the key \"pace\"", table.path()));
+  workload.stream_bits_per_s = table.parse("pace", &config::parse_rate).value_or(1);
 }
 
 void read_ping(Workload& workload, TomlTable& table, const std::vector<Workload>& before) {
@@ -76,6 +93,7 @@ Workload read_workload(const std::string& name, TomlTable& table,
   const std::map<std::string, Workload::Tool> tools = {{"iperf3", Workload::Tool::iperf3},
                                                        {"round-trip", Workload::Tool::round_trip},
                                                        {"ping", Workload::Tool::ping},
+                                                       {"stream", Workload::Tool::stream},
                                                        {"handshakes", Workload::Tool::handshakes}};
   Names names;
   for (const auto& tool : tools) names.push_back(tool.first);
@@ -91,6 +109,9 @@ Workload read_workload(const std::string& name, TomlTable& table,
       break;
     case Workload::Tool::ping:
       read_ping(workload, table, before);
+      break;
+    case Workload::Tool::stream:
+      read_stream(workload, table);
       break;
     case Workload::Tool::handshakes:
       read_handshakes(workload, table);

@@ -1,0 +1,67 @@
+#include "bench/packet_count.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+namespace warren::bench {
+
+namespace {
+
+std::ifstream open_table(const Host& host, const char* table) {
+  return std::ifstream(fmt::format("/proc/{}/net/{}", host.pid(), table));
+}
+
+// "  eth0: 8 columns of what came, of which the second is packets, then 8 of what went".
+Result<PacketCount> count_device(const Hosts& hosts, const CountedDevice& counted) {
+  constexpr std::size_t came = 1;
+  constexpr std::size_t went = 9;
+  auto in = open_table(*hosts.at(counted.host), "dev");
+  for (std::string line; std::getline(in, line);) {
+    const auto colon = line.find(':');
+    const auto begin = line.find_first_not_of(' ');
+    if (colon == std::string::npos || line.substr(begin, colon - begin) != counted.device) continue;
+    std::istringstream fields(line.substr(colon + 1));
+    std::vector<std::int64_t> values;
+    for (std::int64_t value = 0; fields >> value;) values.push_back(value);
+    if (values.size() > went) return PacketCount{values[went], values[came], 0};
+  }
+  return fail(
+      fmt::format("host {} has no device {} to count packets at", counted.host, counted.device));
+}
+
+// Two lines, "Ip: NAMES…" and "Ip: VALUES…", in snmp; one "NAME VALUE" each in snmp6.
+std::int64_t fragments_made(const Host& host) {
+  std::int64_t sum = 0;
+  auto ipv4 = open_table(host, "snmp");
+  std::string names;
+  std::string values;
+  std::getline(ipv4, names);
+  std::getline(ipv4, values);
+  std::istringstream name_fields(names);
+  std::istringstream value_fields(values);
+  for (std::string name, value; name_fields >> name && value_fields >> value;)
+    if (name == "FragCreates") sum += std::stoll(value);
+  auto ipv6 = open_table(host, "snmp6");
+  std::int64_t value = 0;
+  for (std::string name; ipv6 >> name >> value;)
+    if (name == "Ip6FragCreates") sum += value;
+  return sum;
+}
+
+}  // namespace
+
+PacketCount PacketCount::since(const PacketCount& before) const {
+  return {out - before.out, back - before.back, fragments - before.fragments};
+}
+
+Result<PacketCount> count_packets(const Hosts& hosts, const CountedDevice& device) {
+  auto count = count_device(hosts, device);
+  if (!count) return count;
+  for (const auto& [name, host] : hosts) count->fragments += fragments_made(*host);
+  return count;
+}
+
+}  // namespace warren::bench
