@@ -44,7 +44,7 @@ std::string list(const std::vector<std::string>& names) {
 
 Settings settings_of(const std::string& name, const ZoneSection& section) {
   Settings settings;
-  if (!section.forward.empty() || section.masquerade) {
+  if (section.devices.size() > 1 || !section.forward.empty() || section.masquerade) {
     settings.push_back(has_sysctl("net/ipv4/ip_forward", "1"));
     if (section.ipv6) settings.push_back(has_sysctl("net/ipv6/conf/all/forwarding", "1"));
   }
