@@ -24,6 +24,11 @@ struct OffloadHeader {
   static constexpr std::uint8_t gso_tcp6 = 4;
   static constexpr std::uint8_t gso_udp = 5;     ///< "USO": UDP_SEGMENT, IPv4 and IPv6
   static constexpr std::uint8_t gso_ecn = 0x80;  ///< bit beside the type: TCP with CWR set
+  /// Bits beside the type: a VXLAN's outer IP, UDP and VXLAN headers, of one family or the other,
+  /// stand in front of the super-frame; they are repeated in front of each segment, with their own
+  /// lengths. Between nodes; no device of the kernel gives or takes it here.
+  static constexpr std::uint8_t gso_tunnel4 = 0x20;
+  static constexpr std::uint8_t gso_tunnel6 = 0x40;
 
   std::uint8_t flags = 0;
   std::uint8_t gso_type = gso_none;
@@ -34,6 +39,9 @@ struct OffloadHeader {
   std::uint16_t checksum_offset = 0;  ///< where the sum belongs, counted from checksum_start
 
   [[nodiscard]] bool is_super_packet() const noexcept { return (gso_type & ~gso_ecn) != gso_none; }
+  [[nodiscard]] bool is_tunnelled() const noexcept {
+    return (gso_type & (gso_tunnel4 | gso_tunnel6)) != 0;
+  }
   [[nodiscard]] bool checksum_pending() const noexcept { return (flags & needs_checksum) != 0; }
   /// Nothing is left to do: the packet can go out on any wire as it is.
   [[nodiscard]] bool complete() const noexcept { return !is_super_packet() && !checksum_pending(); }

@@ -4,7 +4,9 @@
 /// queue between nodes of one thread. All calls come from the thread of the nodes' Loop.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -25,12 +27,13 @@ struct Capabilities {
   bool checksum = false;  ///< takes packets whose checksum is pending
   bool tso4 = false;      ///< takes TCP super-packets over IPv4
   bool tso6 = false;
-  bool uso = false;  ///< takes UDP super-packets, IPv4 and IPv6
+  bool uso = false;     ///< takes UDP super-packets, IPv4 and IPv6
+  bool tunnel = false;  ///< takes all these behind the headers of a VXLAN too
 
   /// A port with these capabilities takes everything that one with `other` takes.
   [[nodiscard]] bool covers(const Capabilities& other) const noexcept {
     return checksum >= other.checksum && tso4 >= other.tso4 && tso6 >= other.tso6 &&
-           uso >= other.uso;
+           uso >= other.uso && tunnel >= other.tunnel;
   }
   friend bool operator==(const Capabilities&, const Capabilities&) = default;
 };
@@ -41,6 +44,11 @@ class PacketSink {
   virtual ~PacketSink() = default;
   /// Takes every packet of the batch, and leaves it empty. Where it must drop, it counts why.
   virtual void receive(Batch& batch) noexcept = 0;
+  /// The same for packets that stay the caller's, with which nothing is left to do: they are good
+  /// until this returns. False where it does not take them so, and is to be given copies.
+  [[nodiscard]] virtual bool borrow(std::span<const std::span<const std::byte>>) noexcept {
+    return false;
+  }
   /// The end of a burst: nothing that was received may be held back for company any longer.
   virtual void flush() noexcept {}
 };
@@ -74,6 +82,13 @@ class Port : public PacketSink {
     sent.packets.add(batch.size());
     sent.bytes.add(batch.total_bytes());
     peer_->receive(batch);
+  }
+  /// Where it is false, nothing has happened: emit() copies.
+  [[nodiscard]] bool lend(std::span<const std::span<const std::byte>> packets) noexcept {
+    if (peer_ == nullptr || !peer_->borrow(packets)) return false;
+    sent.packets.add(packets.size());
+    for (const auto packet : packets) sent.bytes.add(packet.size());
+    return true;
   }
   void emit_flush() noexcept {
     if (peer_ != nullptr) peer_->flush();

@@ -7,6 +7,7 @@
 #include "wire/tcp.h"
 #include "wire/udp.h"
 #include "wire/virtio_net.h"
+#include "wire/vxlan_outer.h"
 
 namespace warren::offload {
 
@@ -15,6 +16,7 @@ using namespace wire;  // NOLINT: this file is about nothing else
 namespace {
 
 constexpr std::size_t flags_word_at = 12;  // in the TCP header
+constexpr std::size_t max_ip_length = 65535;
 
 constexpr std::uint16_t on_last_only = tcp_flag::fin | tcp_flag::psh;
 constexpr std::uint16_t on_first_only = tcp_flag::cwr;
@@ -32,6 +34,7 @@ tl::expected<SegmentPlan, DropReason> SegmentPlan::make(std::span<const std::byt
                                                         const OffloadHeader& offload,
                                                         Medium medium) noexcept {
   if (!offload.is_super_packet()) return tl::unexpected(DropReason::bad_offload);
+  if (offload.is_tunnelled()) return make_tunnelled(packet, offload, medium);
   const auto headers = parse_headers(packet, medium);
   if (const auto reason = check_offload(packet, offload, headers ? &*headers : nullptr)) {
     return tl::unexpected(*reason);
@@ -43,6 +46,33 @@ tl::expected<SegmentPlan, DropReason> SegmentPlan::make(std::span<const std::byt
   const std::size_t payload = headers->payload_length();
   plan.count_ = payload == 0 ? 1 : (payload + offload.gso_size - 1) / offload.gso_size;
   plan.sum_common_headers(offload);
+  return plan;
+}
+
+// The plan of the frame, and then everything further back by the length of the outer headers.
+tl::expected<SegmentPlan, DropReason> SegmentPlan::make_tunnelled(std::span<const std::byte> packet,
+                                                                  const OffloadHeader& offload,
+                                                                  Medium medium) noexcept {
+  const auto outer = find_vxlan_outer(packet);
+  if (medium != Medium::ip || !outer) return tl::unexpected(DropReason::malformed);
+  auto of_frame = offload;
+  of_frame.gso_type &=
+      static_cast<std::uint8_t>(~(OffloadHeader::gso_tunnel4 | OffloadHeader::gso_tunnel6));
+  if (of_frame.checksum_pending()) {
+    if (of_frame.checksum_start < *outer) return tl::unexpected(DropReason::bad_offload);
+    of_frame.checksum_start = static_cast<std::uint16_t>(of_frame.checksum_start - *outer);
+  }
+  auto plan = make(packet.subspan(*outer), of_frame, Medium::ethernet);
+  if (!plan) return plan;
+  // Each segment is to fit one IP packet.
+  if (*outer + plan->max_segment_size() > max_ip_length) return tl::unexpected(DropReason::too_big);
+  const auto shift = static_cast<std::uint32_t>(*outer);
+  plan->outer_ = *outer;
+  plan->outer_id_ = Ipv4View(packet.data()).id();
+  plan->packet_ = packet.first(plan->headers_.end + *outer);
+  plan->headers_.l3 += shift;
+  plan->headers_.l4 += shift;
+  plan->headers_.end += shift;
   return plan;
 }
 
@@ -80,6 +110,9 @@ void SegmentPlan::write_segment(std::size_t index, std::byte* out) const noexcep
   const auto part = payload(index);
   std::memcpy(out, packet_.data(), header_length());
   finish_header(index, part.size(), copy_and_sum(out + header_length(), part), out);
+  if (outer_ != 0)
+    finish_vxlan_outer({out, header_length() + part.size()},
+                       static_cast<std::uint16_t>(outer_id_ + index));
 }
 
 void SegmentPlan::write_header(std::size_t index, std::byte* out) const noexcept {

@@ -8,6 +8,11 @@
 /// the IPv4 id grows by one; the TCP sequence by the payload; FIN and PSH stay on the last segment
 /// only, CWR on the first only; each UDP datagram has its own length. Every checksum is complete.
 ///
+/// Behind the headers of a VXLAN (OffloadHeader::is_tunnelled) it is the same, and each segment has
+/// its own outer headers:
+///
+///     segment i:      | IP, UDP, VXLAN | Ethernet, IP, TCP of i | payload i |
+///
 /// A plan validates once, and sums once what all headers have in common. Where the segments go is
 /// up to the caller: write_segment() copies the payload and sums it in the same pass;
 /// write_header() leaves the payload where it is, for a gather write or for the same buffer:
@@ -58,13 +63,14 @@ class SegmentPlan {
   /// Writes segment `index` < count(), segment_size(index) bytes that do not overlap the
   /// super-packet.
   void write_segment(std::size_t index, std::byte* out) const noexcept;
-  /// Writes only its header, header_length() bytes, and sums the payload in the super-packet.
+  /// Writes only its header, header_length() bytes, and sums the payload in the super-packet. Not
+  /// behind the headers of a VXLAN.
   void write_header(std::size_t index, std::byte* out) const noexcept;
 
   /// Whether headers that overwrite the payload before them leave the super-packet's own header
   /// whole.
   [[nodiscard]] bool fits_in_place() const noexcept {
-    return count_ == 1 || segment_payload_ >= header_length();
+    return outer_ == 0 && (count_ == 1 || segment_payload_ >= header_length());
   }
   /// Writes header `index` right before its payload in `packet`, the plan's own bytes, and returns
   /// the segment. In ascending order, and done with one segment before the next is written;
@@ -74,12 +80,15 @@ class SegmentPlan {
 
  private:
   SegmentPlan() = default;
+  [[nodiscard]] static tl::expected<SegmentPlan, DropReason> make_tunnelled(
+      std::span<const std::byte> packet, const OffloadHeader& offload, Medium medium) noexcept;
   void sum_common_headers(const OffloadHeader& offload) noexcept;
   void finish_header(std::size_t index, std::size_t payload_size, wire::Sum payload,
                      std::byte* out) const noexcept;
 
   std::span<const std::byte> packet_;  ///< up to the end of the IP packet
   wire::Headers headers_;
+  std::size_t outer_ = 0;  ///< bytes of the outer headers of a VXLAN
   std::size_t segment_payload_ = 0;
   std::size_t count_ = 0;
   // What differs between segments is left out of these sums, and added for each of them.
@@ -88,6 +97,7 @@ class SegmentPlan {
       0;  ///< pseudo-header and transport header, without lengths, sequence, flags, checksum
   std::uint32_t sequence_ = 0;
   std::uint16_t id_ = 0;
+  std::uint16_t outer_id_ = 0;
   std::uint16_t flags_word_ = 0;  ///< TCP: data offset and flags
 };
 

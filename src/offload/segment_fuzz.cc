@@ -6,6 +6,7 @@
 
 #include "offload/segment.h"
 #include "wire/ipv4.h"
+#include "wire/vxlan_outer.h"
 
 namespace {
 
@@ -35,9 +36,30 @@ void check_transport(const Bytes& segment, Medium medium) {
   require(wire::is_valid(pseudo + wire::sum_bytes(transport)));
 }
 
+// Each segment is a whole message with a whole frame.
+void check_tunnelled(const Bytes& packet, const OffloadHeader& offload,
+                     const offload::SegmentPlan& plan) {
+  const auto outer = wire::find_vxlan_outer(packet);
+  require(outer.has_value());
+  const auto frame = wire::parse_headers(std::span(packet).subspan(*outer), Medium::ethernet);
+  std::size_t total = plan.header_length();
+  for (std::size_t i = 0; i < plan.count(); ++i) {
+    Bytes bytes(plan.segment_size(i));
+    plan.write_segment(i, bytes.data());
+    const auto message = wire::unwrap_vxlan(bytes);
+    require(message && message->bytes.size() == bytes.size() - *outer + 8);
+    const Bytes inner(message->bytes.begin() + 8, message->bytes.end());
+    check_segment(inner, plan.header_length() - *outer, Medium::ethernet);
+    if (!offload.checksum_pending()) check_transport(inner, Medium::ethernet);
+    total += bytes.size() - plan.header_length();
+  }
+  require(frame && total == *outer + frame->end && !plan.fits_in_place());
+}
+
 void segment(Bytes packet, const OffloadHeader& offload, Medium medium) {
   const auto plan = offload::SegmentPlan::make(packet, offload, medium);
   if (!plan) return;
+  if (offload.is_tunnelled()) return check_tunnelled(packet, offload, *plan);
   const auto size = plan->header_length();
   require(plan->count() > 0);
   std::vector<Bytes> segments;

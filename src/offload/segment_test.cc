@@ -102,6 +102,42 @@ TEST(Segment, HeadersAloneAndInPlaceAreTheSame) {
   EXPECT_GT(in_place, 500);
 }
 
+// The same frames, each behind its own outer headers.
+TEST(Segment, BehindTheHeadersOfAVxlanItIsTheSame) {
+  Random random(3);
+  for (int i = 0; i < 1000; ++i) {
+    std::vector<Bytes> frames;
+    auto super = random_super_packet(random, frames);
+    if (super.medium != Medium::ethernet) continue;
+    PacketSpec outer;
+    outer.ipv6 = random() % 2 == 0;
+    outer.tcp = false;
+    outer.udp_checksum = outer.ipv6;
+    outer.dont_fragment = false;
+    outer.id = static_cast<std::uint16_t>(random());
+    outer.destination_port = 4789;
+    put(outer.payload, 0x08000000'00002a00U, 8);
+    const auto headers = build(outer);
+    super.bytes.insert(super.bytes.begin(), headers.begin(), headers.end());
+    super.medium = Medium::ip;
+    super.offload.gso_type |= outer.ipv6 ? OffloadHeader::gso_tunnel6 : OffloadHeader::gso_tunnel4;
+    if (super.offload.checksum_pending())
+      super.offload.checksum_start =
+          static_cast<std::uint16_t>(super.offload.checksum_start + headers.size());
+    std::vector<Bytes> expected;
+    for (const auto& frame : frames) {
+      auto one = outer;
+      put(one.payload, frame);
+      expected.push_back(build(one));
+      ++outer.id;
+    }
+    const auto largest = expected[0].size();
+    if (largest > 65535) continue;
+    ASSERT_EQ(segment(super), expected) << "case " << i;
+    EXPECT_FALSE(SegmentPlan::make(super.bytes, super.offload, Medium::ip)->fits_in_place());
+  }
+}
+
 TEST(Segment, EveryBoundarySize) {
   for (const bool tcp : {false, true}) {
     for (std::size_t size = 0; size < 70; ++size) {

@@ -12,7 +12,9 @@ Result<std::unique_ptr<PacketSink>> SegmentingSink::between(Port& producer, Port
 }
 
 bool SegmentingSink::takes(const OffloadHeader& offload) const noexcept {
-  switch (offload.gso_type & ~OffloadHeader::gso_ecn) {
+  if (offload.is_tunnelled() && !takes_.tunnel) return false;
+  switch (offload.gso_type &
+          ~(OffloadHeader::gso_ecn | OffloadHeader::gso_tunnel4 | OffloadHeader::gso_tunnel6)) {
     case OffloadHeader::gso_none:
       return takes_.checksum || !offload.checksum_pending();
     case OffloadHeader::gso_tcp4:

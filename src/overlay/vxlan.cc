@@ -10,6 +10,7 @@
 #include "wire/ethernet.h"
 #include "wire/headers.h"
 #include "wire/vxlan.h"
+#include "wire/vxlan_outer.h"
 
 namespace warren::overlay {
 
@@ -24,6 +25,8 @@ constexpr std::size_t header = VxlanView::header_length;
 constexpr std::size_t max_datagram = 65000;
 /// The kernel's UDP_MAX_SEGMENTS before Linux 6.9.
 constexpr std::size_t max_segments = 64;
+/// Where flows are spread: ports that are nobody's (RFC 7348, section 5).
+constexpr std::uint16_t first_source_port = 49152;
 
 std::uint64_t mix(std::uint64_t hash, std::uint64_t value) noexcept {
   hash = (hash ^ value) * 0x9e3779b97f4a7c15U;
@@ -56,6 +59,11 @@ Result<> VxlanEngine::check(const VxlanConfig& config) {
   const auto less = [](const IpAddress& a, const IpAddress& b) {
     return std::tie(a.ipv6, a.bytes) < std::tie(b.ipv6, b.bytes);
   };
+  if (config.packets)
+    for (const auto& peer : config.peers)
+      if (peer.ipv6 != config.packets->from.ipv6)
+        return fail(fmt::format("the peer {} is not of the family of {}", peer.to_string(),
+                                config.packets->from.to_string()));
   std::set<IpAddress, decltype(less)> peers(less);
   for (const auto& peer : config.peers)
     if (!peers.insert(peer).second)
@@ -135,18 +143,58 @@ void VxlanEngine::send_frame(Packet frame, Time now) noexcept {
   const Way way{one == no_peer ? std::span<const PeerId>(everybody_) : std::span(&one, 1),
                 source_for(bytes)};
   if (way.peers.empty()) return frames_.drop(DropReason::no_peer);
-  if (frame.offload().is_super_packet()) return send_segments(std::move(frame), way);
-  if (frame.offload().checksum_pending()) {
+  if (frame.offload().is_super_packet() && !config_.packets)
+    return send_segments(std::move(frame), way);
+  if (!frame.offload().is_super_packet() && frame.offload().checksum_pending()) {
     const auto done = offload::complete_checksum(frame.bytes(), frame.offload(), Medium::ethernet);
     if (!done) return frames_.drop(done.error());
   }
+  if (config_.packets) return send_as_packets(std::move(frame), way);
   send_whole(std::move(frame), way);
+}
+
+// The last peer gets the frame itself, those before it copies.
+void VxlanEngine::send_as_packets(Packet frame, const Way& way) noexcept {
+  for (const auto id : way.peers.first(way.peers.size() - 1)) {
+    auto packet = copy(frame, wire::vxlan_outer_length(true));
+    if (!packet) return frames_.drop(DropReason::no_buffer);
+    send_packet(std::move(packet), *peers_[id], way.source);
+  }
+  send_packet(std::move(frame), *peers_[way.peers.back()], way.source);
+}
+
+void VxlanEngine::send_packet(Packet frame, Peer& peer, std::uint16_t source) noexcept {
+  const auto& from = *config_.packets;
+  const auto length = wire::vxlan_outer_length(from.from.ipv6);
+  const bool super = frame.offload().is_super_packet();
+  if (!super && length + frame.size() > max_datagram) return frames_.drop(DropReason::too_big);
+  if (frame.headroom() < length) frame = copy(frame, length);
+  if (!frame) return frames_.drop(DropReason::no_buffer);
+  const auto port =
+      config_.source_ports > 1 ? static_cast<std::uint16_t>(first_source_port + source) : from.port;
+  wire::write_vxlan_outer(frame.prepend(length),
+                          {from.from, peer.address, port, from.port, config_.vni, next_id_});
+  auto& offload = frame.offload();
+  std::size_t count = 1;
+  if (super) {
+    offload.gso_type |= from.from.ipv6 ? OffloadHeader::gso_tunnel6 : OffloadHeader::gso_tunnel4;
+    if (offload.checksum_pending())
+      offload.checksum_start = static_cast<std::uint16_t>(offload.checksum_start + length);
+    count = std::max<std::size_t>(1, frame.size() / std::max<std::uint16_t>(1, offload.gso_size));
+  } else {
+    offload = {};
+    wire::finish_vxlan_outer(frame.bytes(), next_id_);
+  }
+  next_id_ = static_cast<std::uint16_t>(next_id_ + count);
+  peer.sent.add(count);
+  if (held_.full()) flush();
+  held_.push(std::move(frame));
 }
 
 // The header goes in front of the frame, where it lies.
 void VxlanEngine::send_whole(Packet frame, const Way& way) noexcept {
   if (header + frame.size() > max_datagram) return frames_.drop(DropReason::too_big);
-  if (frame.headroom() < header) frame = with_headroom(std::move(frame));
+  if (frame.headroom() < header) frame = copy(frame, header);
   if (!frame) return frames_.drop(DropReason::no_buffer);
   frame.offload() = {};
   VxlanEditor(frame.prepend(header)).write(config_.vni);
@@ -163,12 +211,13 @@ Packet VxlanEngine::allocate() noexcept {
   return packet;
 }
 
-Packet VxlanEngine::with_headroom(Packet frame) noexcept {
-  auto roomy = allocate();
-  if (!roomy || roomy.headroom() < header || roomy.tailroom() < frame.size()) return {};
-  roomy.resize(frame.size());
-  std::memcpy(roomy.data(), frame.data(), frame.size());
-  return roomy;
+Packet VxlanEngine::copy(const Packet& frame, std::size_t headroom) noexcept {
+  auto out = allocate();
+  if (!out || out.headroom() < headroom || out.tailroom() < frame.size()) return {};
+  out.resize(frame.size());
+  out.offload() = frame.offload();
+  std::memcpy(out.data(), frame.data(), frame.size());
+  return out;
 }
 
 // Each segment is written right behind its header: the copy that segmentation needs is the only one.
@@ -221,6 +270,7 @@ void VxlanEngine::send_pending() noexcept {
 
 void VxlanEngine::flush() noexcept {
   if (datagram_count_ != 0) send_pending();
+  if (config_.packets && !held_.empty()) output_.send_packets(held_);
   held_.clear();
 }
 

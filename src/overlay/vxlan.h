@@ -12,6 +12,9 @@
 /// never go back to it, so that a full mesh makes no circle. Messages of strangers are dropped: VXLAN
 /// authenticates nobody, and the list is all that there is.
 ///
+/// Where another node takes IP packets (VxlanConfig::packets), nothing is cut up here: the outer
+/// headers are put in front of the super-packet, which leaves as it is (OffloadHeader::is_tunnelled).
+///
 /// A datagram may stand for several messages of equal size, of which the last may be shorter, as with
 /// UDP_SEGMENT and UDP_GRO. The segments of a super-packet are written into one such datagram, each
 /// straight behind its VXLAN header; frames of their own get the header in front, where they lie.
@@ -23,6 +26,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -44,6 +48,13 @@ struct VxlanConfig {
     friend bool operator==(const StaticAddress&, const StaticAddress&) = default;
   };
 
+  /// Messages leave as IP packets from here, VxlanOutput::send_packets().
+  struct Packets {
+    IpAddress from;
+    std::uint16_t port;  ///< of all
+    friend bool operator==(const Packets&, const Packets&) = default;
+  };
+
   std::uint32_t vni = 0;  ///< up to wire::VxlanView::max_vni
   std::vector<IpAddress> peers{};
   std::vector<StaticAddress> addresses{};
@@ -51,6 +62,7 @@ struct VxlanConfig {
   /// Flows are spread over so many source ports, so that routers and receivers can tell them apart;
   /// 1: all have the same.
   std::uint16_t source_ports = 1;
+  std::optional<Packets> packets{};
   l2::MacTable::Limits table{};  ///< the number of entries holds from the start
 
   friend bool operator==(const VxlanConfig&, const VxlanConfig&) = default;
@@ -76,6 +88,9 @@ class VxlanOutput {
   virtual ~VxlanOutput() = default;
   /// At most VxlanEngine::batch_datagrams.
   virtual void send_datagrams(std::span<const VxlanDatagram> datagrams) noexcept = 0;
+  /// Whole IP packets and super-packets, with VxlanConfig::packets. Takes every packet, and leaves
+  /// the batch empty.
+  virtual void send_packets(Batch& packets) noexcept = 0;
   /// At most VxlanEngine::batch_frames, in order. They lie in datagrams that were received, until
   /// receive_datagrams() returns.
   virtual void deliver_frames(std::span<const std::span<const std::byte>> frames) noexcept = 0;
@@ -146,10 +161,12 @@ class VxlanEngine {
   [[nodiscard]] PeerId find(const IpAddress& address) const noexcept;
 
   void send_frame(Packet frame, Time now) noexcept;
+  void send_as_packets(Packet frame, const Way& way) noexcept;
+  void send_packet(Packet frame, Peer& peer, std::uint16_t source) noexcept;
   void send_whole(Packet frame, const Way& way) noexcept;
   void send_segments(Packet frame, const Way& way) noexcept;
   [[nodiscard]] Packet allocate() noexcept;
-  [[nodiscard]] Packet with_headroom(Packet frame) noexcept;
+  [[nodiscard]] Packet copy(const Packet& frame, std::size_t headroom) noexcept;
   void dispatch(Packet datagram, const Way& way, std::size_t count) noexcept;
   void send_pending() noexcept;
   void flush() noexcept;
@@ -167,7 +184,8 @@ class VxlanEngine {
   std::vector<PeerId> everybody_;             ///< in the order of the configuration
   std::unordered_map<IpAddress, PeerId, AddressHash> by_address_;
 
-  Batch held_;  ///< what the datagrams lie in
+  Batch held_;                 ///< what the datagrams lie in, or the packets to be sent
+  std::uint16_t next_id_ = 0;  ///< of IPv4 packets
   std::array<VxlanDatagram, batch_datagrams> datagrams_;
   std::size_t datagram_count_ = 0;
   std::array<std::span<const std::byte>, batch_frames> delivered_;

@@ -5,9 +5,11 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "offload/segment.h"
 #include "overlay/vxlan.h"
 #include "wire/testing.h"
 #include "wire/vxlan.h"
+#include "wire/vxlan_outer.h"
 
 namespace {
 
@@ -59,6 +61,22 @@ struct End : VxlanOutput {
       }
     }
   }
+  void send_packets(Batch& batch) noexcept override {
+    require(!batch.empty());
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      const auto outer = wire::find_vxlan_outer(batch.bytes(i));
+      require(outer && wire::VxlanView(batch.bytes(i).data() + *outer - 8).vni() == vni);
+      if (!batch.offload(i).is_super_packet())
+        require(wire::unwrap_vxlan(batch.bytes(i)).has_value());
+      else if (const auto plan =
+                   offload::SegmentPlan::make(batch.bytes(i), batch.offload(i), Medium::ip)) {
+        Data segment(plan->segment_size(0));
+        plan->write_segment(0, segment.data());
+        require(wire::unwrap_vxlan(segment).has_value());
+      }
+    }
+    batch.clear();
+  }
   void deliver_frames(std::span<const std::span<const std::byte>> list) noexcept override {
     require(!list.empty() && list.size() <= VxlanEngine::batch_frames);
     for (const auto frame : list)
@@ -75,6 +93,10 @@ struct End : VxlanOutput {
       if ((which >> i & 1) != 0) config.peers.push_back(peer(i));
     config.learning = (which & 0x10) == 0;
     if ((which & 0x21) == 0x21) config.addresses = {{{{2, 0, 0, 0, 0, 2}}, peer(0)}};
+    if ((which & 0x40) != 0) {
+      std::erase_if(config.peers, [](const IpAddress& address) { return address.ipv6; });
+      config.packets = {peer(0), 4789};
+    }
     require(engine.configure(config).has_value());
   }
 

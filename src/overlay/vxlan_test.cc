@@ -10,8 +10,10 @@
 #include <set>
 
 #include "l2/testing.h"
+#include "offload/segment.h"
 #include "offload/testing.h"
 #include "wire/vxlan.h"
+#include "wire/vxlan_outer.h"
 
 namespace warren::overlay {
 namespace {
@@ -94,6 +96,11 @@ struct End : VxlanOutput {
       sent.push_back(
           {*d.to, {d.bytes.begin(), d.bytes.end()}, d.segment_size, d.source, d.bytes.data()});
   }
+  void send_packets(Batch& batch) noexcept override {
+    for (std::size_t i = 0; i < batch.size(); ++i)
+      packets.push_back({Bytes(batch.bytes(i).begin(), batch.bytes(i).end()), batch.offload(i)});
+    batch.clear();
+  }
   void deliver_frames(std::span<const std::span<const std::byte>> list) noexcept override {
     EXPECT_LE(list.size(), VxlanEngine::batch_frames);
     for (const auto& frame : list) delivered.emplace_back(frame.begin(), frame.end());
@@ -103,6 +110,7 @@ struct End : VxlanOutput {
   std::unique_ptr<Pool> source = Pool::create(256, Pool::super_packet_size).value();
   Counters frames;
   std::vector<Sent> sent;
+  std::vector<offload::SuperPacket> packets;
   std::vector<Bytes> delivered;
   VxlanEngine engine;
 };
@@ -409,6 +417,89 @@ TEST(VxlanTest, DoesWhatAnObviousMeshDoes) {
     ends[from]->sent.clear();
     ASSERT_EQ(reached, expected);
   }
+}
+
+// As whole IP packets.
+
+/// The messages that a packet or super-packet of this end stands for, unwrapped.
+std::vector<Bytes> messages_in(const offload::SuperPacket& packet, const std::string& from) {
+  std::vector<Bytes> out;
+  const auto take = [&](const Bytes& bytes) {
+    const auto message = wire::unwrap_vxlan(bytes);
+    ASSERT_TRUE(message);
+    EXPECT_EQ(message->from, ip(from));
+    out.emplace_back(message->bytes.begin(), message->bytes.end());
+  };
+  if (!packet.offload.is_super_packet()) {
+    EXPECT_TRUE(packet.offload.complete());
+    take(packet.bytes);
+    return out;
+  }
+  const auto plan = offload::SegmentPlan::make(packet.bytes, packet.offload, Medium::ip);
+  EXPECT_TRUE(plan.has_value());
+  for (std::size_t i = 0; plan && i < plan->count(); ++i) {
+    Bytes bytes(plan->segment_size(i));
+    plan->write_segment(i, bytes.data());
+    take(bytes);
+  }
+  return out;
+}
+
+VxlanConfig as_packets(const std::string& from, const std::vector<std::string>& peers) {
+  VxlanConfig config;
+  config.packets = {ip(from), 4789};
+  for (const auto& peer : peers) config.peers.push_back(ip(peer));
+  return config;
+}
+
+TEST(VxlanPackets, EveryPeerGetsItsOwn) {
+  for (const bool ipv6 : {false, true}) {
+    const std::vector<std::string> peers = ipv6 ? std::vector<std::string>{"fd00::2", "fd00::3"}
+                                                : std::vector<std::string>{"10.0.0.2", "10.0.0.3"};
+    const auto from = ipv6 ? "fd00::1" : "10.0.0.1";
+    End end;
+    end.configure(as_packets(from, peers));
+    const auto frame = make_frame(everybody, alice, "who is there");
+    end.send({frame});
+    EXPECT_TRUE(end.sent.empty());
+    ASSERT_EQ(end.packets.size(), 2U);
+    const auto at = ipv6 ? 24U : 16U;
+    for (std::size_t i = 0; i < 2; ++i) {
+      EXPECT_THAT(messages_in(end.packets[i], from), ElementsAre(message(42, frame)));
+      const auto peer = ip(peers[i]);
+      const auto to = std::as_bytes(std::span(peer.bytes)).first(ipv6 ? 16 : 4);
+      EXPECT_TRUE(std::ranges::equal(to, std::span(end.packets[i].bytes).subspan(at, to.size())));
+    }
+  }
+}
+
+TEST(VxlanPackets, SuperPacketsStayWholeAndMeanTheSameFrames) {
+  std::mt19937_64 random(7);
+  for (int i = 0; i < 300; ++i) {
+    auto spec = wire::testing::random_spec(random);
+    spec.medium = Medium::ethernet;
+    const std::size_t mss = 100 + random() % 1400;
+    spec.payload = wire::testing::random_bytes(random, 1 + random() % (mss * 40));
+    const auto super = offload::make_super_packet(spec, static_cast<std::uint16_t>(mss), true);
+    const bool ipv6 = random() % 2 == 0;
+    const auto* from = ipv6 ? "fd00::1" : "10.0.0.1";
+    End end;
+    end.configure(as_packets(from, {ipv6 ? "fd00::2" : "10.0.0.2"}));
+    end.send_super(super);
+    std::vector<Bytes> expected;
+    for (const auto& segment : offload::obvious_segments(spec, mss))
+      expected.push_back(message(42, wire::testing::build(segment)));
+    ASSERT_EQ(end.packets.size(), 1U);
+    ASSERT_EQ(messages_in(end.packets[0], from), expected) << "case " << i;
+  }
+}
+
+TEST(VxlanPackets, FamiliesAreNotMixed) {
+  End end;
+  auto config = as_packets("10.0.0.1", {"fd00::2"});
+  const auto done = end.engine.configure(config);
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().message, HasSubstr("fd00::2 is not of the family of 10.0.0.1"));
 }
 
 }  // namespace

@@ -11,6 +11,8 @@
 #include "linux/netlink.h"
 #include "tunnel/device_writer.h"
 #include "tunnel/vxlan_sockets.h"
+#include "wire/vxlan_outer.h"
+#include "wireguard/engine.h"
 
 namespace warren::tunnel {
 
@@ -34,6 +36,7 @@ class VxlanNode final : public Node,
         loop_(loop),
         pool_(std::move(pool)),
         port_(*this),
+        over_(*this),
         engine_(*this, *pool_, port_.received, table, seed) {}
   ~VxlanNode() override {
     if (sockets_) sockets_->remove(*this);
@@ -42,9 +45,7 @@ class VxlanNode final : public Node,
   [[nodiscard]] Result<> start(const VxlanNodeSettings& settings);
 
   [[nodiscard]] std::string_view kind() const noexcept override { return "vxlan-user"; }
-  [[nodiscard]] std::vector<Port*> ports() override {
-    return device_ ? std::vector<Port*>{} : std::vector<Port*>{&port_};
-  }
+  [[nodiscard]] std::vector<Port*> ports() override;
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> details() const override;
   [[nodiscard]] bool broken() const noexcept override { return device_error_ != 0; }
   [[nodiscard]] Result<bool> reconfigure(const NodeConfig& config) override;
@@ -68,12 +69,52 @@ class VxlanNode final : public Node,
     VxlanNode& node_;
   };
 
+  /// Where messages are IP packets.
+  class PacketPort final : public Port {
+   public:
+    explicit PacketPort(VxlanNode& node) : Port("over"), node_(node) {
+      messages_.reserve(wireguard::Engine::batch_jobs);
+    }
+    [[nodiscard]] Capabilities capabilities() const noexcept override {
+      return {.medium = Medium::ip};
+    }
+    [[nodiscard]] Capabilities emits() const noexcept override {
+      return {.medium = Medium::ip,
+              .checksum = true,
+              .tso4 = true,
+              .tso6 = true,
+              .uso = true,
+              .tunnel = true};
+    }
+    void receive(Batch& batch) noexcept override {
+      for (std::size_t i = 0; i < batch.size(); ++i) add(batch.bytes(i));
+      pass_on();
+      batch.clear();
+    }
+    [[nodiscard]] bool borrow(
+        std::span<const std::span<const std::byte>> packets) noexcept override {
+      for (const auto packet : packets) add(packet);
+      pass_on();
+      return true;
+    }
+    void flush() noexcept override { node_.end_burst(); }
+    void send(Batch& batch) noexcept { emit(batch); }
+
+   private:
+    void add(std::span<const std::byte> packet) noexcept;
+    void pass_on() noexcept;
+
+    VxlanNode& node_;
+    std::vector<ReceivedVxlan> messages_;
+  };
+
   [[nodiscard]] Result<> configure(const VxlanNodeSettings& settings);
   [[nodiscard]] Result<> open_sockets(const VxlanNodeSettings& settings);
   [[nodiscard]] Result<> open_device(const TunConfig& device);
   void give_to_port() noexcept;
   // VxlanOutput
   void send_datagrams(std::span<const VxlanDatagram> datagrams) noexcept override;
+  void send_packets(Batch& packets) noexcept override { over_.send(packets); }
   void deliver_frames(std::span<const std::span<const std::byte>> frames) noexcept override;
   // VxlanSockets::Receiver
   void receive_datagrams(std::span<const ReceivedVxlan> datagrams) noexcept override {
@@ -89,6 +130,7 @@ class VxlanNode final : public Node,
   std::optional<IpAddress> source_;
   std::unique_ptr<Pool> pool_;
   EthernetPort port_;  ///< counts for the device too
+  PacketPort over_;
   VxlanEngine engine_;
   offload::Coalescer coalescer_{{.medium = Medium::ethernet}};
 
@@ -214,6 +256,13 @@ Result<bool> VxlanNode::reconfigure(const NodeConfig& config) {
   return fail_in(name(), changed.error());
 }
 
+std::vector<Port*> VxlanNode::ports() {
+  std::vector<Port*> ports;
+  if (!settings_.device) ports.push_back(&port_);
+  if (settings_.vxlan.packets) ports.push_back(&over_);
+  return ports;
+}
+
 std::vector<std::pair<std::string, std::string>> VxlanNode::details() const {
   const auto& vxlan = settings_.vxlan;
   std::vector<std::pair<std::string, std::string>> details = {
@@ -266,6 +315,20 @@ void VxlanNode::send_datagrams(std::span<const VxlanDatagram> datagrams) noexcep
       writer_.add(conversation, out, datagram.bytes);
   }
   sent_ += writer_.flush();
+}
+
+void VxlanNode::PacketPort::add(std::span<const std::byte> packet) noexcept {
+  received.packets.add(1);
+  received.bytes.add(packet.size());
+  const auto message = wire::unwrap_vxlan(packet);
+  if (!message) return received.drop(DropReason::malformed);
+  if (messages_.size() == messages_.capacity()) pass_on();
+  messages_.push_back({message->bytes, 0, message->from});
+}
+
+void VxlanNode::PacketPort::pass_on() noexcept {
+  if (!messages_.empty()) node_.receive_datagrams(messages_);
+  messages_.clear();
 }
 
 void VxlanNode::deliver_frames(std::span<const std::span<const std::byte>> frames) noexcept {

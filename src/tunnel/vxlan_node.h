@@ -2,6 +2,10 @@
 ///
 ///     port, or TAP device ── super-packets whole ── VxlanEngine ── merged datagrams ── UDP 4789
 ///
+/// Where it is `over` a WireGuard interface of this process, the two are linked by their ports "over"
+/// and NAME (overlay_ports.h), and messages pass as IP packets: super-packets whole. The sockets stay,
+/// for what comes in fragments.
+///
 /// With a device it is what the kernel's VXLAN device would be, to be used in bridges; without one it
 /// has a port, to be linked to a switch. What comes from the network is coalesced to super-packets
 /// again. The outer packets may be fragmented on their way, as the kernel's own VXLAN permits it: a
@@ -20,6 +24,7 @@
 namespace warren::tunnel {
 
 struct VxlanNodeSettings {
+  /// With `packets` the node has a port "over".
   overlay::VxlanConfig vxlan{};
   std::uint16_t port = wire::vxlan_port;  ///< of all peers and of this host
   /// Of the peers and of `local`.

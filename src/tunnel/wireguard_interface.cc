@@ -72,6 +72,7 @@ WireguardInterface::WireguardInterface(Loop& loop, Tun tun, Options options,
                engine_.set_endpoint(peer, endpoint, read_clocks());
                arm_timer();
              }),
+      overlays_(*pool_, [this](Batch& packets) { send(packets); }),
       to_device_(tun_, to_device_counters_),
       device_watch_(loop, tun_, [this](const auto& link) { follow_device(link); }),
       sources_(loop, [this] { review_sources(); }),
@@ -188,6 +189,7 @@ std::vector<std::pair<std::string, std::string>> WireguardInterface::details() c
 
 void WireguardInterface::follow_device(const netlink::Link& link) {
   engine_.set_mtu(link.mtu);
+  overlays_.set_mtu(link.mtu);
   device_up_ = link.up;
   if (link.up && !port_) {
     if (auto opened = open_sockets(wanted_port_); !opened) {
@@ -236,7 +238,11 @@ void WireguardInterface::on_packets(Batch& batch) noexcept {
   // A packet comes from a device that is up: the news of that is on its way.
   if (!port_)
     if (const auto link = device_watch_.look()) follow_device(*link);
-  engine_.receive_packets(batch, read_clocks());
+  send(batch);
+}
+
+void WireguardInterface::send(Batch& packets) noexcept {
+  engine_.receive_packets(packets, read_clocks());
   arm_timer();
 }
 
@@ -251,9 +257,12 @@ void WireguardInterface::on_socket(int fd) noexcept {
       datagrams_.push_back({received_.data(i), received_.segment_size(i),
                             Endpoint{from.ip, from.port, from.scope, received_.local(i)}});
     }
+    overlays_.engine_receives(true);
     engine_.receive_datagrams(datagrams_, read_clocks());
+    overlays_.engine_receives(false);
     if (count < receive_limit) break;
   }
+  overlays_.end_burst();
   arm_timer();
 }
 
@@ -278,8 +287,10 @@ void WireguardInterface::send_datagrams(wireguard::DatagramBatch& datagrams) noe
 }
 
 void WireguardInterface::deliver_packets(std::span<const std::span<std::byte>> packets) noexcept {
-  for (const auto packet : packets) to_device_.add(packet);
+  for (const auto packet : packets)
+    if (!overlays_.take(packet)) to_device_.add(packet);
   to_device_.flush();
+  overlays_.deliver();
 }
 
 void WireguardInterface::lost_contact(const wireguard::PublicKey& peer) noexcept {

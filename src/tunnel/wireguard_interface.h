@@ -8,6 +8,8 @@
 ///                payloads stay
 ///                where they were opened
 ///
+/// VXLANs of the same process join it by ports of their own (overlay_ports.h).
+///
 /// Everything happens in the loop's thread, to completion. The device decides: the sockets are open
 /// while it is up, and its MTU is the engine's. Setting its addresses and routes is somebody else's
 /// work: wg-quick's, or that of the network file. The sockets stay in the namespace in which the
@@ -28,6 +30,7 @@
 #include "tunnel/device_watch.h"
 #include "tunnel/device_writer.h"
 #include "tunnel/endpoint_names.h"
+#include "tunnel/overlay_ports.h"
 #include "wireguard/engine.h"
 
 namespace warren::tunnel {
@@ -59,6 +62,9 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
   /// Names and values, as Node::details().
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> details() const;
 
+  /// VXLANs of this process that use it; the ports outlive this, or the next call.
+  void set_overlays(std::vector<OverlayPort*> ports) { overlays_.set_ports(std::move(ports)); }
+
   [[nodiscard]] Tun& device() noexcept { return tun_; }
   [[nodiscard]] const wireguard::Engine& engine() const noexcept { return engine_; }
 
@@ -73,6 +79,7 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
   void follow_device(const netlink::Link& link);
   void review_sources();
   void on_socket(int fd) noexcept;
+  void send(Batch& packets) noexcept;
   void arm_timer() noexcept;
 
   // EngineOutput
@@ -89,6 +96,7 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
   std::unique_ptr<Pool> pool_;
   wireguard::Engine engine_;
   EndpointNames names_;
+  OverlayTraffic overlays_;
 
   std::unique_ptr<PacketStream> stream_;
   Counters from_device_;

@@ -46,7 +46,7 @@ class WireguardNode final : public Node {
   Result<> start(Loop& loop);
 
   [[nodiscard]] std::string_view kind() const noexcept override { return "wireguard"; }
-  [[nodiscard]] std::vector<Port*> ports() override { return {}; }
+  [[nodiscard]] std::vector<Port*> ports() override;
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> details() const override;
   [[nodiscard]] bool broken() const noexcept override { return service_ == nullptr; }
   [[nodiscard]] Result<bool> reconfigure(const NodeConfig& config) override;
@@ -54,10 +54,12 @@ class WireguardNode final : public Node {
  private:
   Result<> change(const WireguardSettings& from, const WireguardSettings& to);
   [[nodiscard]] DeviceConfig difference(DeviceConfig wanted, const DeviceConfig& former) const;
+  void set_overlays(const std::vector<OverlaySettings>& overlays);
   void end();
 
   WireguardSettings settings_;
   Timer end_;
+  std::vector<std::unique_ptr<OverlayPort>> overlays_;
   std::unique_ptr<WireguardService> service_;
 };
 
@@ -76,7 +78,33 @@ Result<> WireguardNode::start(Loop& loop) {
                                            .on_end = [this, &loop] { end_.set(loop.now()); }});
   if (!service) return tl::unexpected(service.error());
   service_ = std::move(*service);
+  set_overlays(settings_.overlays);
   return service_->configure(*config);
+}
+
+std::vector<Port*> WireguardNode::ports() {
+  std::vector<Port*> ports;
+  for (const auto& overlay : overlays_) ports.push_back(overlay.get());
+  return ports;
+}
+
+// Those that stay keep their links; the graph has cut those of the others.
+void WireguardNode::set_overlays(const std::vector<OverlaySettings>& overlays) {
+  std::vector<std::unique_ptr<OverlayPort>> ports;
+  for (const auto& wanted : overlays) {
+    const auto same = std::ranges::find_if(
+        overlays_, [&](const auto& port) { return port && port->name() == wanted.name; });
+    if (same == overlays_.end()) {
+      ports.push_back(std::make_unique<OverlayPort>(wanted));
+    } else {
+      (*same)->change(wanted);
+      ports.push_back(std::move(*same));
+    }
+  }
+  std::vector<OverlayPort*> all;
+  for (const auto& port : ports) all.push_back(port.get());
+  if (service_) service_->interface().set_overlays(std::move(all));
+  overlays_ = std::move(ports);
 }
 
 void WireguardNode::end() {
@@ -92,7 +120,10 @@ Result<bool> WireguardNode::reconfigure(const NodeConfig& config) {
     return false;
   auto done = change(settings_, wanted);
   const auto former = std::exchange(settings_, wanted);
-  if (done) return true;
+  if (done) {
+    set_overlays(settings_.overlays);
+    return true;
+  }
   // Half of it may have been applied: go back before saying so.
   if (auto restored = change(wanted, former); !restored) log::error("{}", restored.error().message);
   settings_ = former;

@@ -1,5 +1,5 @@
-/// `[wireguard.NAME]`: a WireGuard interface that `warren up` keeps going. A node without ports: its
-/// packets come and go through its device.
+/// `[wireguard.NAME]`: a WireGuard interface that `warren up` keeps going. Its packets come and go
+/// through its device; it has ports only for VXLANs of this process that use it.
 ///
 /// Keys are in files of their own, and in no description of a network: they are read when the
 /// description is, to find mistakes and to notice changes, and again when they are applied.
@@ -16,6 +16,7 @@
 
 #include "core/node.h"
 #include "tunnel/icmp_flows.h"
+#include "tunnel/overlay_ports.h"
 #include "wireguard/device_config.h"
 
 namespace warren::tunnel {
@@ -31,7 +32,8 @@ struct WireguardSettings {
   /// As wg(8) reads it; then `device` and the secrets come from there, and there are no key files.
   std::string config_file;
   std::optional<IcmpFlowsSettings> icmp;
-  unsigned threads = 0;  ///< as WireguardInterface::Options has them
+  std::vector<OverlaySettings> overlays{};  ///< VXLANs of this process that are joined with it
+  unsigned threads = 0;                     ///< as WireguardInterface::Options has them
   /// fingerprint_of() the secrets, so that a changed key is a changed description.
   std::array<std::uint8_t, 32> fingerprint{};
 

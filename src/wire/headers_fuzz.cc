@@ -6,6 +6,7 @@
 #include "wire/checksum.h"
 #include "wire/headers.h"
 #include "wire/virtio_net.h"
+#include "wire/vxlan_outer.h"
 
 namespace {
 
@@ -31,6 +32,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto sum = wire::sum_bytes(packet.first(headers->end));
     require(wire::is_valid(sum + wire::finish(sum)));
   }
+  if (const auto message = wire::unwrap_vxlan(packet)) {
+    require(message->bytes.size() < packet.size());
+    require(wire::sum_bytes(message->bytes) < (std::uint64_t{1} << 40));
+  }
+  if (const auto outer = wire::find_vxlan_outer(packet)) require(*outer < packet.size());
   if (!wire::check_offload(packet, offload, medium)) {
     if (offload.checksum_pending()) {
       require(std::size_t{offload.checksum_start} + offload.checksum_offset + 2 <= packet.size());
