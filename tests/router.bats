@@ -428,7 +428,7 @@ SH
     refused '[bridge.br0]\nmtu = 1200\naddress = ["fd00::1/64"]\n' 'bad.toml:2:7: mtu is 1200'
     refused '[vxlan.vx8]\nvni = 8\nover = "lan3"\n' 'lan3 has no IPv4 address'
     refused '[bridge.lan3]\n' 'lan3 exists already'
-    refused '[vxlan.vx8]\nvni = 8\nengine = "user"\n' 'bad.toml:3:10: engine = "user"'
+    refused '[vxlan.vx8]\nvni = 8\nengine = "turbo"\n' 'bad.toml:3:10: engine is "turbo"'
     # Two files that clash.
     write_pocket
     run_in pocket pocket.toml
@@ -594,7 +594,7 @@ TOML
     until_true ping_takes wan 3 2
     until_true client ping -q -c 1 -W 1 10.0.31.1
     pocket warren doctor pocket.toml >doctor.txt || fail "$(cat doctor.txt)"
-    warren status pocket | grep 'vx8 (vxlan)' >/dev/null
+    warren status pocket | grep 'vx8 (vxlan-user)' >/dev/null
     kill $pid_pocket; wait $pid_pocket
     [ "$(ip -n pocket -o link | wc -l)" -eq 4 ] || fail "devices left: $(ip -n pocket -o link)"
     [ -z "$(pocket nft list ruleset)" ] || fail "rules left"

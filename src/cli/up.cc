@@ -130,7 +130,7 @@ Result<> Running::reload() {
   auto done = [&]() -> Result<> {
     auto spec = config::read_network_file(options_.file);
     if (!spec) return tl::unexpected(spec.error());
-    if (auto good = net::check_kernel(*spec); !good) return good;
+    if (auto good = net::check_kernel(*spec, graph_->spec()); !good) return good;
     return graph_->apply(*spec);
   }();
   control::notify("READY=1");

@@ -60,7 +60,8 @@ std::vector<MtuPath> mtu_paths(
   for (const auto& node : spec.nodes) {
     const auto* vxlan = section_of<net::VxlanSection>(node);
     if (vxlan == nullptr) continue;
-    MtuPath path{.name = node.name, .bridge = bridge_of(spec, node.name), .vni = vxlan->vni};
+    const auto& name = static_cast<const net::KernelNodeConfig&>(*node.config).subject();
+    MtuPath path{.name = name, .bridge = bridge_of(spec, name), .vni = vxlan->vni};
     path.path.wire_mtu = wire_mtu;
     const auto& below = vxlan->over.text.empty() ? vxlan->bound.text : vxlan->over.text;
     const auto known = below.empty() ? std::nullopt : look(below);
@@ -79,7 +80,7 @@ std::vector<MtuPath> mtu_paths(
       path.path.wire = below;
       if (told || known) path.path.wire_mtu = told ? *told : known->mtu;
     }
-    path.path.tunnels.push_back({.name = node.name,
+    path.path.tunnels.push_back({.name = name,
                                  .kind = l3::Encapsulation::vxlan,
                                  .ipv6_underlay = vxlan->ipv6,
                                  .mtu = vxlan->mtu});

@@ -56,9 +56,11 @@ const DescribedNode* find_end(TomlTable& root, const std::vector<DescribedNode>&
                                          name, suggest(name, names)));
     return nullptr;
   }
-  if (node->kind->medium == nullptr) {
-    root.error(end.position, fmt::format("link to \"{}\": [{}.…] has no ports; it needs no link",
-                                         end.text, node->kind->name));
+  if (node->kind->medium == nullptr || !node->kind->medium(*node->config)) {
+    const bool kernels = node->kind->name == "vxlan";
+    root.error(end.position,
+               fmt::format("link to \"{}\": [{}.…] has no ports; {}", end.text, node->kind->name,
+                           kernels ? "say engine = \"user\"" : "it needs no link"));
     return nullptr;
   }
   if (node->kind->ports == nullptr && dot == std::string::npos) return &*node;
@@ -97,8 +99,8 @@ std::vector<LinkSpec> read_links(TomlTable& root, const std::vector<DescribedNod
     const auto* a = find_end(root, nodes, ends[0]);
     const auto* b = find_end(root, nodes, ends[1]);
     if (a == nullptr || b == nullptr) continue;
-    const auto medium_a = a->kind->medium(*a->config);
-    const auto medium_b = b->kind->medium(*b->config);
+    const auto medium_a = *a->kind->medium(*a->config);
+    const auto medium_b = *b->kind->medium(*b->config);
     if (medium_a != medium_b)
       root.error(ends[0].position,
                  fmt::format("\"{}\" carries {} and \"{}\" {}: they cannot be linked", ends[0].text,
@@ -113,7 +115,9 @@ Result<GraphSpec> read(Result<TomlDocument> document, std::string name) {
   auto root = document->root();
   auto nodes = read_nodes(root);
   GraphSpec spec;
+  auto joints = join_vxlans(root, nodes);
   spec.links = read_links(root, nodes);
+  std::ranges::move(joints, std::back_inserter(spec.links));
   if (auto good = document->finish(); !good) return tl::unexpected(good.error());
   // A file that an editor has emptied should not take a network down.
   if (nodes.empty())

@@ -6,6 +6,7 @@
 #include "io/impair_node.h"
 #include "io/tun_node.h"
 #include "l2/switch_node.h"
+#include "tunnel/vxlan_node.h"
 
 namespace warren::config {
 
@@ -16,7 +17,7 @@ std::span<const NodeKind> node_kinds() {
        [](TomlTable& section, const std::string& node) -> std::shared_ptr<const NodeConfig> {
          return std::make_shared<TunNodeConfig>(read_tun_section(section, node));
        },
-       [](const NodeConfig& config) {
+       [](const NodeConfig& config) -> std::optional<Medium> {
          const auto mode = static_cast<const TunNodeConfig&>(config).tun().mode;
          return mode == TunMode::tap ? Medium::ethernet : Medium::ip;
        }},
@@ -25,7 +26,7 @@ std::span<const NodeKind> node_kinds() {
          const auto medium = read_medium(section);
          return std::make_shared<ImpairNodeConfig>(medium, read_impair_section(section));
        },
-       [](const NodeConfig& config) {
+       [](const NodeConfig& config) -> std::optional<Medium> {
          return static_cast<const ImpairNodeConfig&>(config).medium();
        }},
       {"icmp",
@@ -48,9 +49,18 @@ std::span<const NodeKind> node_kinds() {
        [](TomlTable& section, const std::string&) -> std::shared_ptr<const NodeConfig> {
          return std::make_shared<l2::SwitchNodeConfig>(read_switch_section(section));
        },
-       [](const NodeConfig&) { return Medium::ethernet; }},
+       [](const NodeConfig&) -> std::optional<Medium> { return Medium::ethernet; }},
       {"device", {}, read_device_section, nullptr, 1, true},
-      {"vxlan", {}, read_vxlan_section, nullptr, 2, false},
+      {"vxlan",
+       {},
+       read_vxlan_section,
+       [](const NodeConfig& config) -> std::optional<Medium> {
+         const auto* ours = dynamic_cast<const tunnel::VxlanNodeConfig*>(&config);
+         if (ours == nullptr || ours->settings().device) return std::nullopt;
+         return Medium::ethernet;
+       },
+       2,
+       false},
       {"bridge", {}, read_bridge_section, nullptr, 3, false},
       {"route", {}, read_route_section, nullptr, 4, true},
       {"rule", {}, read_rule_section, nullptr, 4, true},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,8 +19,8 @@ struct NodeKind {
   std::vector<std::string> (*ports)(const NodeConfig& config);
   /// Reads the section of node `node`; mistakes are noted in the document.
   std::shared_ptr<const NodeConfig> (*read)(TomlTable& section, const std::string& node);
-  /// What the ports of such a node carry; none where it has no ports, and so no links.
-  Medium (*medium)(const NodeConfig& config);
+  /// What the ports of such a node carry; null, or nothing, where it has no ports, and so no links.
+  std::optional<Medium> (*medium)(const NodeConfig& config);
   /// When it is made: what makes devices comes before what needs them.
   int order = 0;
   /// Its node is called KIND.NAME, because it is about NAME, which another section may make.

@@ -1,10 +1,17 @@
 // The sections of a portable router, and everything that can be wrong with them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
 
 #include "config/mtu_paths.h"
 #include "config/network_file.h"
 #include "net/kernel_node.h"
+#include "tunnel/vxlan_node.h"
+#include "tunnel/wireguard_node.h"
 
 namespace warren::config {
 namespace {
@@ -93,7 +100,18 @@ TEST(RouterSections, MistakesAreNamedWhereTheyStand) {
   for (const auto& [text, message] : std::vector<Mistake>{
            {"[vxlan.vx8]\n", "x.toml:1:1: a VXLAN needs its number"},
            {"[vxlan.vx8]\nvni = 16777216\n", "x.toml:2:7: vni in [vxlan.vx8] is 16777216"},
-           {vxlan + "engine = \"user\"\n", "x.toml:3:10: engine = \"user\" is not there yet"},
+           {vxlan + "engine = \"turbo\"\n", "x.toml:3:10: engine is \"turbo\"; it must be"},
+           {vxlan + "engine = \"user\"\ndev = \"eth0\"\n", "x.toml:4:7: dev binds a device of the"},
+           {vxlan + "engine = \"user\"\n[vxlan.vx9]\nvni = 9\n",
+            "x.toml:4:1: UDP port 4789 is that of \"vx8\", whose engine is our own"},
+           {"links = [[\"vx8\", \"a\"]]\n[tun.a]\nmode = \"tap\"\n" + vxlan +
+                "address = [\"10.0.0.1/24\"]\n",
+            "x.toml:4:1: \"vx8\" is linked, and so has no device"},
+           {"links = [[\"vx8\", \"a\"]]\n[tun.a]\nmode = \"tap\"\n" + vxlan +
+                "engine = \"kernel\"\n",
+            "[vxlan.…] has no ports; say engine = \"user\""},
+           {"links = [[\"vx8\", \"a\"]]\n[tun.a]\n" + vxlan,
+            "\"vx8\" carries Ethernet frames and \"a\" IP packets"},
            {vxlan + "peers = [\"10.0.0.1\", \"fd00::1\"]\n",
             "x.toml:3:22: the peer fd00::1 is IPv6"},
            {vxlan + "local = \"fd00::1\"\npeers = [\"10.0.0.1\"]\n",
@@ -131,12 +149,104 @@ TEST(RouterSections, MistakesAreNamedWhereTheyStand) {
             "x.toml:3:7: destination and gateway"},
            {"[rule.a]\ntable = 1\n", "x.toml:1:1: a rule needs its place"},
            {"[device.a-name-too-long-for-it]\n", "too long for a device"},
-           {"links = [[\"vx8\", \"br0\"]]\n[vxlan.vx8]\nvni = 8\n[bridge.br0]\n", "has no ports"},
+           {"links = [[\"vx8\", \"br0\"]]\n[vxlan.vx8]\nvni = 8\n[bridge.br0]\n",
+            "[bridge.…] has no ports; it needs no link"},
        }) {
     const auto spec = parse_network(text, "x.toml");
     ASSERT_FALSE(spec) << text;
     EXPECT_THAT(spec.error().message, HasSubstr(message)) << text;
   }
+}
+
+std::vector<std::string> names_of(const GraphSpec& spec) {
+  std::vector<std::string> names;
+  for (const auto& node : spec.nodes) names.push_back(node.name);
+  return names;
+}
+
+const tunnel::VxlanNodeSettings* user_vxlan(const GraphSpec& spec, std::string_view name) {
+  const auto node = std::ranges::find(spec.nodes, name, &NodeSpec::name);
+  const auto* config = dynamic_cast<const tunnel::VxlanNodeConfig*>(node->config.get());
+  return config == nullptr ? nullptr : &config->settings();
+}
+
+TEST(VxlanEngines, OursHasADeviceAndAKernelsPart) {
+  const std::string text = R"([vxlan.vx8]
+vni = 8
+engine = "user"
+over = "eth0"
+peers = ["10.0.0.2"]
+static = ["02:00:00:00:00:01 10.0.0.2"]
+mac = "12:0a:f7:78:24:b0"
+address = ["192.168.35.2/24"]
+)";
+  const auto spec = parse_network(text, "home.toml");
+  ASSERT_TRUE(spec) << spec.error().message;
+  EXPECT_THAT(names_of(*spec), ElementsAre("vx8", "vxlan.vx8"));
+  const auto* settings = user_vxlan(*spec, "vx8");
+  ASSERT_NE(settings, nullptr);
+  EXPECT_EQ(settings->vxlan.vni, 8U);
+  EXPECT_EQ(settings->local_of, "eth0");
+  EXPECT_FALSE(settings->vxlan.packets);
+  EXPECT_EQ(settings->vxlan.addresses.size(), 1U);
+  ASSERT_TRUE(settings->device);
+  EXPECT_EQ(settings->device->name, "vx8");
+  EXPECT_TRUE(settings->device->mac);
+  const auto& kernels = section<net::VxlanSection>(*spec, "vxlan.vx8");
+  EXPECT_EQ(kernels.engine, net::VxlanEngine::user);
+  EXPECT_EQ(kernels.layer3.addresses.size(), 1U);
+  const auto nowhere = [](const std::string&) { return std::optional<KnownDevice>{}; };
+  EXPECT_EQ(mtu_paths(*spec, nowhere, 1500).at(0).name, "vx8");
+}
+
+TEST(VxlanEngines, OursIsAPortWhereItIsLinked) {
+  const auto spec = parse_network(
+      "links = [[\"vx8\", \"lan.a\"]]\n[switch.lan]\nports = [\"a\"]\n[vxlan.vx8]\nvni = 8\n",
+      "x.toml");
+  ASSERT_TRUE(spec) << spec.error().message;
+  const auto* settings = user_vxlan(*spec, "vx8");
+  ASSERT_NE(settings, nullptr);
+  EXPECT_FALSE(settings->device);
+  EXPECT_THAT(spec->links, ElementsAre(LinkSpec{"vx8", "lan.a"}));
+}
+
+class VxlanOverWireguard : public ::testing::Test {
+ protected:
+  VxlanOverWireguard() {
+    std::ofstream(key_) << "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=\n";
+    std::filesystem::permissions(key_, std::filesystem::perms::owner_read);
+  }
+  ~VxlanOverWireguard() override { std::filesystem::remove(key_); }
+  [[nodiscard]] GraphSpec read(const std::string& more, const std::string& address) const {
+    auto spec = parse_network(
+        "[wireguard.wg0]\nprivate-key-file = \"" + key_.string() + "\"\n" + address + more,
+        "x.toml");
+    if (!spec) throw std::runtime_error(spec.error().message);
+    return std::move(*spec);
+  }
+
+  std::filesystem::path key_ =
+      std::filesystem::temp_directory_path() / ("vxlan_key_" + std::to_string(::getpid()));
+};
+
+TEST_F(VxlanOverWireguard, IsOursAndJoinedWhereTheAddressIsKnown) {
+  const std::string over = "[vxlan.vx8]\nvni = 8\nover = \"wg0\"\npeers = [\"10.0.31.1\"]\n";
+  const std::string address = "address = [\"fd00::9/64\", \"10.0.31.103/32\"]\n";
+  for (const auto& [more, at] :
+       {std::pair(over, address), std::pair("[device.wg0]\n" + address + over, std::string())}) {
+    const auto spec = read(more, at);
+    const auto* settings = user_vxlan(spec, "vx8");
+    ASSERT_NE(settings, nullptr);
+    const overlay::VxlanConfig::Packets from{IpAddress::parse("10.0.31.103").value(), 4789};
+    EXPECT_EQ(settings->vxlan.packets, from);
+    EXPECT_THAT(spec.links, ElementsAre(LinkSpec{"vx8.over", "wg0.vx8"}));
+    const auto& wireguard =
+        static_cast<const tunnel::WireguardNodeConfig&>(*spec.nodes[0].config).settings();
+    EXPECT_THAT(wireguard.overlays,
+                ElementsAre(tunnel::OverlaySettings{"vx8", from.from, 4789, 8}));
+  }
+  EXPECT_EQ(user_vxlan(read(over, ""), "vx8"), nullptr);
+  EXPECT_EQ(user_vxlan(read(over + "engine = \"kernel\"\n", address), "vx8"), nullptr);
 }
 
 TEST(MtuPaths, FollowTheFileTheMachineAndTheDefaults) {

@@ -14,6 +14,7 @@
 #include "carrier/icmp_node.h"
 #include "config/node_kinds.h"
 #include "config/toml_reader.h"
+#include "core/graph.h"
 #include "core/port.h"
 #include "io/impairment.h"
 #include "l2/switch_node.h"
@@ -63,6 +64,10 @@ void link_sections(TomlTable& root, std::vector<DescribedNode>& nodes);
 
 /// Unicast, as a device may have it.
 [[nodiscard]] Result<MacAddress> parse_device_mac(std::string_view text);
+
+/// Chooses the engines of VXLANs, makes nodes of those that are ours, and joins them with the WireGuard
+/// interfaces of the file. The links that this takes.
+[[nodiscard]] std::vector<LinkSpec> join_vxlans(TomlTable& root, std::vector<DescribedNode>& nodes);
 
 /// The key `medium`: "ip" (default) or "ethernet".
 [[nodiscard]] Medium read_medium(TomlTable& section);

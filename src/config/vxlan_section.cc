@@ -41,18 +41,6 @@ Result<netlink::FdbEntry> parse_entry(std::string_view text) {
   return netlink::FdbEntry{.mac = *mac, .to = *peer};
 }
 
-// The engines that there are.
-void read_engine(TomlTable& section) {
-  const auto parse = [](std::string_view text) -> Result<bool> {
-    if (text == "auto" || text == "kernel") return true;
-    if (text == "user")
-      return fail(
-          "engine = \"user\" is not there yet; \"kernel\", and \"auto\", which means it, are");
-    return fail(fmt::format("engine is \"{}\"; it must be \"auto\" or \"kernel\"", text));
-  };
-  (void)section.parse("engine", parse);
-}
-
 // The peers in one family, each once. The family is theirs, or that of `local`.
 void read_peers(TomlTable& section, net::VxlanSection& vxlan) {
   vxlan.local = section.parse("local", parse_peer);
@@ -103,14 +91,19 @@ void read_lower(TomlTable& section, net::VxlanSection& vxlan) {
         "dev",
         "mtu = \"transparent\" and dev cannot be together: the kernel caps the MTU of a VXLAN "
         "that is bound; say over in place of dev");
+  if (!vxlan.bound.text.empty() && vxlan.engine == net::VxlanEngine::user)
+    section.error("dev", "dev binds a device of the kernel; with engine = \"user\" say over");
 }
 
 }  // namespace
 
 std::shared_ptr<const NodeConfig> read_vxlan_section(TomlTable& section, const std::string& name) {
   check_device_name(section, name);
-  read_engine(section);
   net::VxlanSection vxlan;
+  vxlan.engine = read_choice(section, "engine", net::VxlanEngine::automatic,
+                             {{"auto", net::VxlanEngine::automatic},
+                              {"kernel", net::VxlanEngine::kernel},
+                              {"user", net::VxlanEngine::user}});
   if (!section.has("vni"))
     section.error("vni", "a VXLAN needs its number, vni = 1 to 16777215, the same on all its ends");
   vxlan.vni = static_cast<std::uint32_t>(section.integer("vni", 1, 0xffffff).value_or(0));

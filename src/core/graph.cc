@@ -102,7 +102,7 @@ Result<Port*> Graph::find_port(const std::string& end) const {
   if (dot == std::string::npos && ports.size() == 1) return ports.front();
   std::string names;
   for (auto* port : ports) {
-    if (dot != std::string::npos && port->name() == end.substr(dot + 1)) return port;
+    if (port->name() == (dot == std::string::npos ? "port" : end.substr(dot + 1))) return port;
     names +=
         fmt::format("{}\"{}.{}\"", names.empty() ? "" : ", ", end.substr(0, dot), port->name());
   }

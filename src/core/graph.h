@@ -16,7 +16,7 @@ struct NodeSpec {
   std::shared_ptr<const NodeConfig> config;
 };
 
-/// Two ends, each "NODE" (where it has one port) or "NODE.PORT".
+/// Two ends, each "NODE" (its only port, or the one that is called "port") or "NODE.PORT".
 struct LinkSpec {
   std::string a;
   std::string b;

@@ -43,7 +43,7 @@ std::string lines(const std::vector<std::string>& problems) {
 
 }  // namespace
 
-Result<> check_kernel(const GraphSpec& spec) {
+Result<> check_kernel(const GraphSpec& spec, const GraphSpec& running) {
   auto socket = netlink::Socket::open();
   if (!socket) return tl::unexpected(socket.error());
   std::vector<std::string> problems;
@@ -62,12 +62,14 @@ Result<> check_kernel(const GraphSpec& spec) {
     if (const auto* vxlan = std::get_if<VxlanSection>(&config->section()))
       check_vxlan(*vxlan, config->where(), *socket, problems);
     if (!problems.empty()) continue;
+    const bool ours =
+        std::ranges::find(running.nodes, node.name, &NodeSpec::name) != running.nodes.end();
     // Names that are taken, ports that belong to another instance.
     for (const auto& setting : config->settings()) {
       const auto there = setting.there(*socket);
       if (there && *there) continue;
       if (const auto undo = setting.undo(*socket);
-          !undo && (undo.error().code == EEXIST || undo.error().code == EBUSY))
+          !undo && ((undo.error().code == EEXIST && !ours) || undo.error().code == EBUSY))
         problems.push_back(config->where() + ": " + undo.error().message);
     }
   }

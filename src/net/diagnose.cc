@@ -121,6 +121,7 @@ void Patient::examine_mtus(const std::string& name, const BridgeSection& section
 }
 
 void Patient::examine_vxlan(const std::string& name, const VxlanSection& section) {
+  if (section.engine == VxlanEngine::user) return examine_peers(name, section);
   const auto present = socket_.vxlan(name);
   if (!present)
     return found("device-missing", Weight::broken, fmt::format("there is no VXLAN {}", name),
@@ -152,10 +153,11 @@ void Patient::examine_vxlan(const std::string& name, const VxlanSection& section
 }
 
 void Patient::examine_peers(const std::string& name, const VxlanSection& section) {
+  const bool kernel = section.engine != VxlanEngine::user;
   const auto entries = socket_.fdb(name).value_or(std::vector<netlink::FdbEntry>{});
   const auto lower = find(section.over.text);
   for (const auto& peer : section.peers) {
-    if (std::ranges::none_of(entries, [&](const netlink::FdbEntry& entry) {
+    if (kernel && std::ranges::none_of(entries, [&](const netlink::FdbEntry& entry) {
           return entry.mac == MacAddress{} && entry.to == peer;
         }))
       found(

@@ -45,7 +45,8 @@ class KernelNodeConfig final : public NodeConfig {
 
 /// What the file asks of the kernel and the kernel cannot give: devices that are not there, peers that
 /// are this host, names that are taken. One line each, as config's messages. Changes nothing.
-[[nodiscard]] Result<> check_kernel(const GraphSpec& spec);
+/// Devices that nodes of `running` made may be replaced.
+[[nodiscard]] Result<> check_kernel(const GraphSpec& spec, const GraphSpec& running = {});
 
 /// What would change, a line for each thing.
 [[nodiscard]] Result<std::vector<std::string>> changes(const GraphSpec& spec);

@@ -36,7 +36,7 @@ Used features_of(const GraphSpec& spec) {
       used.bridge_rules = used.bridge_rules || !bridge->router.networks.empty();
       layer3(bridge->layer3);
     } else if (const auto* vxlan = std::get_if<VxlanSection>(&section)) {
-      used.vxlan = true;
+      used.vxlan = used.vxlan || vxlan->engine != VxlanEngine::user;
       used.clamp = used.clamp || vxlan->clamp.on;
       layer3(vxlan->layer3);
     } else if (const auto* device = std::get_if<DeviceSection>(&section)) {

@@ -58,8 +58,12 @@ struct BridgeSection {
   friend bool operator==(const BridgeSection&, const BridgeSection&) = default;
 };
 
-/// [vxlan.NAME] with the kernel's engine.
+enum class VxlanEngine : std::uint8_t { automatic, kernel, user };
+
+/// [vxlan.NAME]. With the user engine (tunnel/vxlan_node) this is what the kernel has to do with it.
 struct VxlanSection {
+  VxlanEngine engine = VxlanEngine::automatic;
+  bool device = true;  ///< false: our engine, linked to a port of another node
   std::uint32_t vni = 0;
   std::uint16_t port = 4789;
   Located over{};                    ///< gives the source address, and the way to the peers

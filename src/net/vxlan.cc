@@ -1,6 +1,7 @@
-// [vxlan.NAME] with the kernel's engine.
+// [vxlan.NAME]: with the kernel's engine all of it; with our own, which makes its device itself, the
+// device's MTU and addresses, and the way to the peers.
 //
-// The device floods to the peers that its forwarding table lists under 00:00:00:00:00:00 (head-end
+// The kernel's device floods to the peers that its forwarding table lists under 00:00:00:00:00:00 (head-end
 // replication), and learns or is told who is behind which. It is never bound to the device that `over`
 // names: the kernel caps the MTU of a bound one by that device's, and deletes it along with that
 // device, out of the bridge it is in. The source address and host routes say the same and do no harm.
@@ -12,8 +13,8 @@ namespace warren::net {
 
 bool operator==(const VxlanSection& a, const VxlanSection& b) {
   const auto parts = [](const VxlanSection& s) {
-    return std::tie(s.vni, s.port, s.over, s.bound, s.local, s.peers, s.entries, s.ipv6, s.learning,
-                    s.mac, s.mtu, s.clamp, s.layer3);
+    return std::tie(s.engine, s.device, s.vni, s.port, s.over, s.bound, s.local, s.peers, s.entries,
+                    s.ipv6, s.learning, s.mac, s.mtu, s.clamp, s.layer3);
   };
   return parts(a) == parts(b);
 }
@@ -117,14 +118,20 @@ Result<std::uint32_t> vxlan_fit(const VxlanSection& section, netlink::Socket& so
 }
 
 Settings settings_of(const std::string& name, const VxlanSection& section) {
-  Settings settings = {vxlan_exists(name, section)};
-  settings.push_back(has_mtu(name, section.mtu.to_string(), mtu_source(section)));
+  const bool kernel = section.engine != VxlanEngine::user;
+  Settings settings;
+  if (kernel) settings.push_back(vxlan_exists(name, section));
+  if (section.device)
+    settings.push_back(has_mtu(name, section.mtu.to_string(), mtu_source(section)));
   if (!section.over.text.empty())
     for (const auto& peer : section.peers)
       settings.push_back(is_reached_through(peer, section.over.text));
-  for (const auto& peer : section.peers)
-    settings.push_back(has_fdb_entry(name, {.mac = {}, .to = peer}));
-  for (const auto& entry : section.entries) settings.push_back(has_fdb_entry(name, entry));
+  if (kernel) {
+    for (const auto& peer : section.peers)
+      settings.push_back(has_fdb_entry(name, {.mac = {}, .to = peer}));
+    for (const auto& entry : section.entries) settings.push_back(has_fdb_entry(name, entry));
+  }
+  if (!section.device) return settings;
   settings.push_back(is_up(name));
   add_layer3(settings, name, section.layer3);
   add_mss_clamp(settings, name, section.clamp,

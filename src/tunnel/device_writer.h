@@ -17,11 +17,12 @@ class DeviceWriter {
   /// Both outlive this. `counters` counts what is written, a super-packet once.
   DeviceWriter(const Tun& device, Counters& counters);
 
-  /// The bytes stay where they are, and unchanged, until flush().
-  void add(std::span<const std::byte> packet) noexcept {
-    if (coalescer_.add(packet, {})) return;
+  /// The bytes stay where they are, and unchanged, until flush(). `offload`: what is left to do,
+  /// which is left to the device; only where it takes offload headers.
+  void add(std::span<const std::byte> packet, const OffloadHeader& offload = {}) noexcept {
+    if (coalescer_.add(packet, offload)) return;
     flush();
-    (void)coalescer_.add(packet, {});
+    (void)coalescer_.add(packet, offload);
   }
   void flush() noexcept;
 

@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "io/tun_change.h"
 #include "linux/netlink.h"
+#include "offload/unfinished.h"
 #include "tunnel/device_writer.h"
 #include "tunnel/vxlan_sockets.h"
 #include "wire/vxlan_outer.h"
@@ -118,7 +119,9 @@ class VxlanNode final : public Node,
   void deliver_frames(std::span<const std::span<const std::byte>> frames) noexcept override;
   // VxlanSockets::Receiver
   void receive_datagrams(std::span<const ReceivedVxlan> datagrams) noexcept override {
+    from_socket_ = true;
     engine_.receive_datagrams(datagrams, loop_.now());
+    from_socket_ = false;
   }
   void end_burst() noexcept override { port_.finish_burst(); }
   // PacketReceiver, of the device
@@ -139,6 +142,7 @@ class VxlanNode final : public Node,
   std::optional<DeviceWriter> to_device_;
   int device_error_ = 0;
 
+  bool from_socket_ = false;  ///< what is being received: it may be unfinished
   std::shared_ptr<VxlanSockets> sockets_;
   std::vector<UdpPort> source_ports_;  ///< what flows leave from, where they are spread
   UdpWriter writer_;
@@ -247,7 +251,7 @@ Result<bool> VxlanNode::reconfigure(const NodeConfig& config) {
     return false;
   const auto former = settings_;
   if (auto done = configure(wanted); !done) return fail_in(name(), done.error());
-  if (!wanted.device) return true;
+  if (wanted.device == former.device) return true;
   auto changed = change_tun(*device_, *former.device, *wanted.device);
   if (changed) return true;
   // Half of it may have been applied: go back before saying so.
@@ -327,19 +331,22 @@ void VxlanNode::PacketPort::add(std::span<const std::byte> packet) noexcept {
 }
 
 void VxlanNode::PacketPort::pass_on() noexcept {
-  if (!messages_.empty()) node_.receive_datagrams(messages_);
+  if (!messages_.empty()) node_.engine_.receive_datagrams(messages_, node_.loop_.now());
   messages_.clear();
 }
 
 void VxlanNode::deliver_frames(std::span<const std::span<const std::byte>> frames) noexcept {
+  const auto offload_of = [&](std::span<const std::byte> frame) {
+    return from_socket_ ? offload::find_unfinished(frame, Medium::ethernet) : OffloadHeader();
+  };
   if (to_device_) {
-    for (const auto frame : frames) to_device_->add(frame);
+    for (const auto frame : frames) to_device_->add(frame, offload_of(frame));
     return to_device_->flush();
   }
   for (const auto frame : frames) {
-    if (coalescer_.add(frame, {})) continue;
+    if (coalescer_.add(frame, offload_of(frame))) continue;
     give_to_port();
-    (void)coalescer_.add(frame, {});
+    (void)coalescer_.add(frame, offload_of(frame));
   }
   give_to_port();
 }
