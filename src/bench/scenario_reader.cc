@@ -25,6 +25,7 @@ const std::map<std::string, ethtool::Feature, std::less<>> features = {
     {"gso", ethtool::Feature::gso},
     {"gro", ethtool::Feature::gro},
     {"tx-udp-segmentation", ethtool::Feature::tx_udp_segmentation},
+    {"tx-udp_tnl-segmentation", ethtool::Feature::tx_tunnel_segmentation},
 };
 
 void read_device(TomlTable& table, Device& device) {

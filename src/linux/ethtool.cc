@@ -93,6 +93,8 @@ bool belongs_to(const std::string& name, Feature feature) {
       return name == "rx-gro";
     case Feature::tx_udp_segmentation:
       return name == "tx-udp-segmentation";
+    case Feature::tx_tunnel_segmentation:
+      return name.starts_with("tx-udp_tnl-");
   }
   return false;
 }

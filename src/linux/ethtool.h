@@ -15,11 +15,12 @@ namespace warren::ethtool {
 
 /// Groups of the driver's features, as `ethtool -K` names them.
 enum class Feature : std::uint8_t {
-  tx_checksum,          ///< tx: the device completes checksums
-  tso,                  ///< tso: the device segments TCP
-  gso,                  ///< gso: the stack segments as late as it can
-  gro,                  ///< gro: the stack coalesces what arrives
-  tx_udp_segmentation,  ///< tx-udp-segmentation: the device segments UDP
+  tx_checksum,             ///< tx: the device completes checksums
+  tso,                     ///< tso: the device segments TCP
+  gso,                     ///< gso: the stack segments as late as it can
+  gro,                     ///< gro: the stack coalesces what arrives
+  tx_udp_segmentation,     ///< tx-udp-segmentation: the device segments UDP
+  tx_tunnel_segmentation,  ///< tx-udp_tnl-segmentation: the device segments what is in UDP tunnels
 };
 
 /// Switches the group. A driver that refuses part of it is an error that names the features.

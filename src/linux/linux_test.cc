@@ -211,11 +211,13 @@ TEST_F(LinuxTest, SwitchesOffloads) {
   auto scope = NetnsScope::enter(left_.get());
   ASSERT_TRUE(scope);
   using ethtool::Feature;
-  for (const auto& [feature, name] : {std::pair{Feature::tx_checksum, "tx-checksum-ip-generic"},
-                                      {Feature::tso, "tx-tcp-segmentation"},
-                                      {Feature::gso, "tx-generic-segmentation"},
-                                      {Feature::gro, "rx-gro"},
-                                      {Feature::tx_udp_segmentation, "tx-udp-segmentation"}}) {
+  for (const auto& [feature, name] :
+       {std::pair{Feature::tx_checksum, "tx-checksum-ip-generic"},
+        {Feature::tso, "tx-tcp-segmentation"},
+        {Feature::gso, "tx-generic-segmentation"},
+        {Feature::gro, "rx-gro"},
+        {Feature::tx_udp_segmentation, "tx-udp-segmentation"},
+        {Feature::tx_tunnel_segmentation, "tx-udp_tnl-segmentation"}}) {
     for (const bool on : {false, true}) {
       auto done = ethtool::set("a", feature, on);
       ASSERT_TRUE(done) << done.error().message;
