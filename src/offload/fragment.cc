@@ -14,6 +14,13 @@ namespace {
 
 constexpr std::size_t fragment_header_length = 8;
 
+// Some of them would have to stand in each fragment.
+bool is_extension(std::uint8_t protocol) noexcept {
+  return protocol == ip_protocol::hop_by_hop || protocol == ip_protocol::routing ||
+         protocol == ip_protocol::fragment || protocol == ip_protocol::authentication ||
+         protocol == ip_protocol::destination_options;
+}
+
 }  // namespace
 
 tl::expected<FragmentPlan, DropReason> FragmentPlan::make(std::span<const std::byte> packet,
@@ -28,7 +35,7 @@ tl::expected<FragmentPlan, DropReason> FragmentPlan::make(std::span<const std::b
     plan.header_ = ipv4->header();
     plan.payload_ = ipv4->payload();
   } else if (const auto ipv6 = Ipv6View::parse(packet)) {
-    if (ipv6->next_header() == ip_protocol::fragment) return tl::unexpected(DropReason::malformed);
+    if (is_extension(ipv6->next_header())) return tl::unexpected(DropReason::malformed);
     plan.header_ = packet.first(Ipv6View::min_header_length);
     plan.payload_ = ipv6->payload();
     plan.ipv6_ = true;

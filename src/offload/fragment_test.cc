@@ -86,6 +86,11 @@ TEST(Fragment, WhatMustNotBeFragmentedIsNot) {
   EXPECT_EQ(FragmentPlan::make(build(spec), 27, 0).error(), DropReason::too_big);
   auto again = fragments_of(build(spec), 1500);
   EXPECT_EQ(FragmentPlan::make(again[0], 1000, 0).error(), DropReason::malformed);
+  spec.ipv6 = true;
+  spec.first_extension = 60;
+  spec.extensions = Bytes{std::byte{6}, std::byte{0}, std::byte{1}, std::byte{4},
+                          std::byte{0}, std::byte{0}, std::byte{0}, std::byte{0}};
+  EXPECT_EQ(FragmentPlan::make(build(spec), 1280, 0).error(), DropReason::malformed);
   EXPECT_EQ(FragmentPlan::make({}, 1000, 0).error(), DropReason::malformed);
 }
 
