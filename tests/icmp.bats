@@ -268,9 +268,10 @@ TOML
     echo_server 5000
     start flow.toml
     until_true exchange 5000
-    warren status | grep 'home (icmp): role connect, server 10.9.0.2:5000, tag 3fa2, dev c0 software' || fail "$(warren status)"
+    home() { warren status --json | jq -c '.[].nodes[] | select(.name == "home").details'; }
+    home | grep '"role":"connect","server":"10.9.0.2:5000","tag":"3fa2","dev c0":"software"' || fail "$(home)"
     ip -n left link del c0
-    until_true sh -c 'warren status | grep "home.*problem"'
+    until_true eval 'home | grep problem'
     connect_hosts
     watch_wire
     until_true exchange 5000
