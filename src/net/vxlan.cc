@@ -61,7 +61,11 @@ Setting vxlan_exists(const std::string& name, const VxlanSection& section) {
   const auto same = [=](netlink::Socket& socket) -> Result<bool> {
     const auto wanted = device_of(name, section, socket);
     const auto present = socket.vxlan(name);
-    return wanted && present && present->vni == wanted->vni && present->port == wanted->port &&
+    if (!present) return false;
+    // The device below is gone, or has no address yet. It will come back, and this one is not to be
+    // made anew, out of its bridge, for that.
+    if (!wanted) return present->vni == section.vni && present->port == section.port;
+    return present->vni == wanted->vni && present->port == wanted->port &&
            present->local == wanted->local && present->lower == wanted->lower &&
            present->learning == wanted->learning && (!wanted->mac || present->mac == wanted->mac);
   };
