@@ -24,7 +24,7 @@ struct CountedDevice {
 struct PacketCount {
   std::int64_t out = 0;        ///< that the host has sent by the device
   std::int64_t back = 0;       ///< that it got
-  std::int64_t fragments = 0;  ///< that all hosts have made
+  std::int64_t fragments = 0;  ///< that the kernels of all hosts have made
 
   [[nodiscard]] PacketCount since(const PacketCount& before) const;
 };

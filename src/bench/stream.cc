@@ -80,9 +80,10 @@ Result<Stream> Stream::open(const Host& client, const Host& server, const std::s
 Result<> Stream::send() {
   const Header header{static_cast<std::uint64_t>(++sent_), now(CLOCK_REALTIME)};
   std::memcpy(datagram_.data(), &header, sizeof header);
-  // A refusal is news of an earlier datagram, or of the first that the client sent.
+  // A refusal is news of an earlier datagram, or of the first that the client sent; and so is the path's
+  // MTU, after which the kernel fragments.
   if (::send(sender_.get(), datagram_.data(), datagram_.size(), 0) < 0 && errno != ENOBUFS &&
-      errno != EAGAIN && errno != EINTR && errno != ECONNREFUSED)
+      errno != EAGAIN && errno != EINTR && errno != ECONNREFUSED && errno != EMSGSIZE)
     return fail_errno("send a datagram");
   return {};
 }
@@ -98,7 +99,7 @@ Result<> Stream::receive() {
     message.msg_control = control.data();
     message.msg_controllen = control.size();
     const auto got = ::recvmsg(receiver_.get(), &message, 0);
-    if (got < 0 && (errno == EINTR || errno == ECONNREFUSED)) continue;
+    if (got < 0 && (errno == EINTR || errno == ECONNREFUSED || errno == EMSGSIZE)) continue;
     if (got < 0 && errno == EAGAIN) return {};
     if (got < 0) return fail_errno("receive a datagram");
     if (got < static_cast<ssize_t>(sizeof header) || header.number == 0) continue;
