@@ -229,7 +229,7 @@ SH
     $wireguard
     for engine in kernel user; do
       for family in 10.8.0. fd08::; do
-        write_over a 1 "\${family}2" 'mtu = "transparent"'
+        write_over a 1 "\${family}2" 'mtu = "transparent"' 'engine = "user"'
         write_over b 2 "\${family}1" 'mtu = "transparent"' "engine = \"\$engine\""
         run_on a
         run_on b
