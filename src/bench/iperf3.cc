@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 namespace warren::bench {
 
 using nlohmann::json;
@@ -47,14 +49,17 @@ Result<Iperf3Result> parse_iperf3(std::string_view text) {
   try {
     Iperf3Result result;
     const auto& end = root.at("end");
-    result.gbps = end.at("sum_received").at("bits_per_second").get<double>() / 1e9;
+    const auto received = end.at("sum_received").at("bits_per_second").get<double>();
+    result.gbps = received / 1e9;
     if (end.at("sum_sent").contains("retransmits"))
       result.retransmits = end["sum_sent"]["retransmits"].get<std::int64_t>();
     if (end.contains("sum") && end["sum"].contains("lost_percent")) {
-      result.lost_percent = end["sum"]["lost_percent"].get<double>();
+      // Its own percentage counts what was lost while warming up, and not what was sent then.
+      const auto sent = end["sum_sent"].at("bits_per_second").get<double>();
+      result.lost_percent = sent > 0 ? std::max(0.0, 100 * (1 - received / sent)) : 0;
       result.jitter_ms = end["sum"].at("jitter_ms").get<double>();
       const auto length = root.at("start").at("test_start").at("blksize").get<double>();
-      result.packets_per_s = result.gbps * 1e9 / 8 / length;
+      result.packets_per_s = received / 8 / length;
     }
     result.congestion = end.value("sender_tcp_congestion", "");
     return result;
