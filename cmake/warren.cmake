@@ -34,6 +34,8 @@ target_link_libraries(warren_public INTERFACE tl::expected)
 # that carries it, <x.skel.h>, for the sources and tests of the layer.
 add_custom_target(thread_tests)
 add_custom_target(fuzzers)
+# The headers that the build makes: what clang-tidy needs beside the sources.
+add_custom_target(generated_headers)
 
 function(warren_layer name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS;BPF;TESTS;LINUX_TESTS;THREAD_TESTS;FUZZERS;BENCHES" ${ARGN})
@@ -91,6 +93,8 @@ function(warren_bpf name source)
     DEPENDS ${source}
     DEPFILE ${object}.d
     VERBATIM)
+  add_custom_target(${program}_skeleton DEPENDS ${folder}/${program}.skel.h)
+  add_dependencies(generated_headers ${program}_skeleton)
   target_sources(warren_${name} PRIVATE ${folder}/${program}.skel.h)
   target_include_directories(warren_${name} SYSTEM PUBLIC ${folder})
 endfunction()

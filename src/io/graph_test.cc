@@ -6,8 +6,8 @@
 
 #include <cstring>
 
-#include "io/impair_node.h"
 #include "core/memory_node.h"
+#include "io/impair_node.h"
 
 namespace warren {
 namespace {

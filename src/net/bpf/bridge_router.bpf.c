@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 // At the ingress of a bridge's port, before the bridge: frames that are too large for the bridge get
 // its own address, so that they are routed. The bridge itself then marks them as meant for this host.
+// clang-format off: libbpf's header needs the kernel's types first.
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/ip.h>
@@ -9,6 +10,7 @@
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+// clang-format on
 
 #include "bridge_router_abi.h"
 
