@@ -1,10 +1,10 @@
 // Any bytes as an IP packet, given to both directions of the codec. Whatever it accepts comes back
 // as it was, its size never changes, and the bytes behind the packet are left alone.
-#include <cstdlib>
 #include <cstring>
 #include <vector>
 
 #include "carrier/icmp_codec.h"
+#include "core/fuzzing.h"
 #include "wire/headers.h"
 #include "wire/ipv4.h"
 #include "wire/udp.h"
@@ -14,10 +14,6 @@ namespace {
 using namespace warren;           // NOLINT
 using namespace warren::carrier;  // NOLINT
 using Bytes = std::vector<std::byte>;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
 
 // What Tag::parse() accepts.
 bool is_valid(Tag tag) {

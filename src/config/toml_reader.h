@@ -73,20 +73,12 @@ class TomlTable {
   /// A string that `parser` (std::string_view to Result<T>) understands.
   template <class Parse>
   auto parse(std::string_view key, Parse parser) {
-    using Value = typename std::invoke_result_t<Parse, std::string_view>::value_type;
-    std::optional<Value> value;
-    if (const auto text = located_string(key))
-      convert(*text, parser, [&](Value v) { value = std::move(v); });
-    return value;
+    return parse_located(located_string(key), parser);
   }
   /// The same, for names that may also be numbers: an integer is handed to `parser` as text.
   template <class Parse>
   auto parse_id(std::string_view key, Parse parser) {
-    using Value = typename std::invoke_result_t<Parse, std::string_view>::value_type;
-    std::optional<Value> value;
-    if (const auto text = located_id(key))
-      convert(*text, parser, [&](Value v) { value = std::move(v); });
-    return value;
+    return parse_located(located_id(key), parser);
   }
   /// An array of strings that `parser` understands, each.
   template <class Parse>
@@ -116,6 +108,13 @@ class TomlTable {
   TomlTable(State* state, const void* table, std::string path)
       : state_(state), table_(table), path_(std::move(path)) {}
 
+  template <class Parse>
+  auto parse_located(const std::optional<TomlString>& text, Parse& parser) {
+    using Value = typename std::invoke_result_t<Parse, std::string_view>::value_type;
+    std::optional<Value> value;
+    if (text) convert(*text, parser, [&](Value v) { value = std::move(v); });
+    return value;
+  }
   template <class Parse, class Keep>
   void convert(const TomlString& text, Parse& parser, Keep keep) {
     auto parsed = parser(std::string_view(text.text));

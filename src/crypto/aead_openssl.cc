@@ -4,19 +4,13 @@
 #include <openssl/evp.h>
 
 #include "crypto/aead_engines.h"
+#include "crypto/openssl_pointer.h"
 
 namespace warren::crypto {
 namespace {
 
-template <auto function>
-struct Call {
-  template <class T>
-  void operator()(T* object) const noexcept {
-    function(object);
-  }
-};
-using Cipher = std::unique_ptr<EVP_CIPHER, Call<EVP_CIPHER_free>>;
-using Context = std::unique_ptr<EVP_CIPHER_CTX, Call<EVP_CIPHER_CTX_free>>;
+using Cipher = OpensslPointer<EVP_CIPHER, EVP_CIPHER_free>;
+using Context = OpensslPointer<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;
 
 enum Direction { decrypt, encrypt };
 

@@ -8,20 +8,13 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
-#include <memory>
+#include "crypto/openssl_pointer.h"
 
 namespace warren::crypto {
 namespace {
 
-template <auto function>
-struct Call {
-  template <class T>
-  void operator()(T* object) const noexcept {
-    function(object);
-  }
-};
-using Pkey = std::unique_ptr<EVP_PKEY, Call<EVP_PKEY_free>>;
-using PkeyContext = std::unique_ptr<EVP_PKEY_CTX, Call<EVP_PKEY_CTX_free>>;
+using Pkey = OpensslPointer<EVP_PKEY, EVP_PKEY_free>;
+using PkeyContext = OpensslPointer<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
 
 // OpenSSL copies the private key, and wipes its copy when the EVP_PKEY is freed.
 Pkey make_key(const Key* secret, const PublicKey& shown) noexcept {

@@ -2,9 +2,9 @@
 // offload header. A frame leaves by other ports than it came in by, each time as it was, or is counted
 // as dropped; every buffer comes back.
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
+#include "core/fuzzing.h"
 #include "core/memory_node.h"
 #include "l2/switch_node.h"
 
@@ -14,10 +14,6 @@ using namespace warren;
 
 constexpr std::size_t buffers = 64;
 constexpr std::size_t hosts = 3;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
 
 struct World {
   World() {

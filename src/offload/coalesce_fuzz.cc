@@ -2,14 +2,15 @@
 // also be a copy of the one before, with sequence, id and checksums made to follow, so that merging
 // is reached. No byte may appear or vanish, and what was merged must segment into the packets that
 // went in.
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <vector>
 
+#include "core/fuzzing.h"
 #include "offload/coalesce.h"
 #include "offload/segment.h"
+#include "offload/testing.h"
 #include "wire/ipv4.h"
 #include "wire/tcp.h"
 #include "wire/udp.h"
@@ -18,10 +19,6 @@ namespace {
 
 using namespace warren;  // NOLINT
 using Bytes = std::vector<std::byte>;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
 
 // The packet made to come right behind `before`, and its checksums right.
 Bytes follow(Bytes packet, bool advance, Medium medium) {
@@ -77,15 +74,6 @@ std::vector<Input> read_packets(std::span<const std::byte> data, Medium medium) 
   return packets;
 }
 
-Bytes flatten(std::span<const iovec> pieces) {
-  Bytes out;
-  for (const auto& piece : pieces) {
-    const auto* data = static_cast<const std::byte*>(piece.iov_base);
-    out.insert(out.end(), data, data + piece.iov_len);
-  }
-  return out;
-}
-
 // With DF the id may be fixed, which an OffloadHeader cannot say; IPv4 checksums follow it.
 Bytes without_id(Bytes packet, Medium medium) {
   const auto headers = wire::parse_headers(packet, medium);
@@ -112,7 +100,7 @@ void check_items(std::span<const offload::CoalescedPacket> items, const std::vec
     expected.erase(found);
   };
   for (const auto& item : items) {
-    const auto bytes = flatten(item.pieces());
+    const auto bytes = offload::flatten(item.pieces());
     require(bytes.size() == item.size);
     if (item.packets == 1) {
       take(bytes);

@@ -21,15 +21,6 @@ struct Sent {
   explicit Sent(PacketSpec s) : spec(std::move(s)), bytes(build(spec)) {}
 };
 
-Bytes flatten(std::span<const iovec> pieces) {
-  Bytes out;
-  for (const auto& piece : pieces) {
-    const auto* data = static_cast<const std::byte*>(piece.iov_base);
-    out.insert(out.end(), data, data + piece.iov_len);
-  }
-  return out;
-}
-
 struct Output {
   OffloadHeader offload;
   Bytes bytes;

@@ -1,17 +1,9 @@
 // Fragmentation of any bytes: what is accepted comes out as fragments that fit, parse and add up.
-#include <cstdlib>
 #include <vector>
 
+#include "core/fuzzing.h"
 #include "offload/fragment.h"
 #include "wire/headers.h"
-
-namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace warren;

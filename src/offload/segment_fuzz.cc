@@ -1,9 +1,9 @@
 // Segmentation of any bytes under any offload header. Whatever is accepted must come out as packets
 // that parse, whose checksums are right and whose payloads add up; the ways to write it must agree.
-#include <cstdlib>
 #include <cstring>
 #include <vector>
 
+#include "core/fuzzing.h"
 #include "offload/segment.h"
 #include "wire/ipv4.h"
 #include "wire/vxlan_outer.h"
@@ -12,10 +12,6 @@ namespace {
 
 using namespace warren;  // NOLINT
 using Bytes = std::vector<std::byte>;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
 
 void check_segment(const Bytes& segment, std::size_t header_length, Medium medium) {
   const auto headers = wire::parse_headers(segment, medium);

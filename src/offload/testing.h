@@ -1,7 +1,10 @@
 /// For tests: super-packets, and the obvious way to cut them.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <algorithm>
+#include <span>
 #include <vector>
 
 #include <warren/offload_header.h>
@@ -15,6 +18,16 @@ struct SuperPacket {
   OffloadHeader offload;
   Medium medium = Medium::ip;
 };
+
+/// What the pieces are together.
+inline wire::testing::Bytes flatten(std::span<const iovec> pieces) {
+  wire::testing::Bytes out;
+  for (const auto& piece : pieces) {
+    const auto* data = static_cast<const std::byte*>(piece.iov_base);
+    out.insert(out.end(), data, data + piece.iov_len);
+  }
+  return out;
+}
 
 /// The packets that a super-packet stands for, as descriptions to be built one by one.
 inline std::vector<wire::testing::PacketSpec> obvious_segments(

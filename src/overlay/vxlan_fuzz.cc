@@ -2,9 +2,9 @@
 // of peers and of strangers; frames with any header and offload header; peers that come and go. What
 // comes out lies within what went in, every message has our header, and every buffer comes back.
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
+#include "core/fuzzing.h"
 #include "offload/segment.h"
 #include "overlay/vxlan.h"
 #include "wire/testing.h"
@@ -19,28 +19,6 @@ using Data = wire::testing::Bytes;
 
 constexpr std::size_t buffers = 80;
 constexpr std::uint32_t vni = 0x010203;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-/// The fuzzer's input, byte by byte; zeros behind its end.
-struct Input {
-  const std::uint8_t* data;
-  std::size_t size;
-
-  std::uint8_t byte() {
-    if (size == 0) return 0;
-    --size;
-    return *data++;
-  }
-  std::size_t number() { return byte() | std::size_t{byte()} << 8; }
-  Data bytes(std::size_t count) {
-    Data out(std::min(count, size));
-    for (auto& b : out) b = std::byte{byte()};
-    return out;
-  }
-};
 
 IpAddress peer(std::uint8_t number) {
   IpAddress out;
@@ -110,7 +88,7 @@ struct End : VxlanOutput {
   VxlanEngine engine{*this, pool, frames, {.max_entries = 8}, 1};
 };
 
-void receive(End& end, Input& input, VxlanEngine::Time now) {
+void receive(End& end, FuzzInput& input, VxlanEngine::Time now) {
   const auto what = input.byte();
   const auto from = peer(input.byte());
   const auto segment = input.number() % 200;
@@ -121,7 +99,7 @@ void receive(End& end, Input& input, VxlanEngine::Time now) {
   end.engine.receive_datagrams({&datagram, 1}, now);
 }
 
-void send(End& end, Input& input, VxlanEngine::Time now) {
+void send(End& end, FuzzInput& input, VxlanEngine::Time now) {
   wire::testing::PacketSpec spec;
   spec.medium = Medium::ethernet;
   spec.tcp = input.byte() % 2 == 0;
@@ -150,7 +128,7 @@ void send(End& end, Input& input, VxlanEngine::Time now) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  Input input{data, size};
+  FuzzInput input{data, size};
   End end;
   end.configure(0x0f);
   VxlanEngine::Time now{std::chrono::hours(1)};

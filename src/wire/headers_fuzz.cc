@@ -1,20 +1,12 @@
 // The header parser and the check of offload headers, on any bytes. Whatever they accept must lie
 // within the packet: every byte that it promises is touched.
-#include <cstdlib>
 #include <cstring>
 
+#include "core/fuzzing.h"
 #include "wire/checksum.h"
 #include "wire/headers.h"
 #include "wire/virtio_net.h"
 #include "wire/vxlan_outer.h"
-
-namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace warren;

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/fuzzing.h"
 #include "wire/testing.h"
 #include "wireguard/engine.h"
 
@@ -16,24 +17,6 @@ using Data = wire::testing::Bytes;
 
 /// Enough for what may be staged, and for what one datagram becomes.
 constexpr std::size_t buffers = 300;
-
-/// The fuzzer's input, byte by byte; zeros behind its end.
-struct Input {
-  const std::uint8_t* data;
-  std::size_t size;
-
-  std::uint8_t byte() {
-    if (size == 0) return 0;
-    --size;
-    return *data++;
-  }
-  std::size_t number() { return byte() | std::size_t{byte()} << 8; }
-  Data bytes(std::size_t count) {
-    Data out(std::min(count, size));
-    for (auto& b : out) b = std::byte{byte()};
-    return out;
-  }
-};
 
 struct Message {
   Data bytes;
@@ -89,7 +72,7 @@ struct End : EngineOutput {
   Engine engine;
 };
 
-OffloadHeader any_offload(Input& input) {
+OffloadHeader any_offload(FuzzInput& input) {
   OffloadHeader out;
   out.flags = input.byte();
   out.gso_type = input.byte();
@@ -99,7 +82,7 @@ OffloadHeader any_offload(Input& input) {
   return out;
 }
 
-void send(End& end, Input& input, Now now) {
+void send(End& end, FuzzInput& input, Now now) {
   wire::testing::PacketSpec spec;
   spec.tcp = input.byte() % 2 == 0;
   spec.payload.resize(input.number());
@@ -115,7 +98,7 @@ void send(End& end, Input& input, Now now) {
   end.engine.receive_packets(batch, now);
 }
 
-void damage(Message& message, Input& input) {
+void damage(Message& message, FuzzInput& input) {
   const auto what = input.byte();
   const auto at = message.bytes.empty() ? 0 : input.number() % message.bytes.size();
   if (what % 4 == 0 && !message.bytes.empty()) message.bytes[at] ^= std::byte{input.byte()};
@@ -127,7 +110,7 @@ void damage(Message& message, Input& input) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  Input input{data, size};
+  FuzzInput input{data, size};
   Now now{Time(std::chrono::hours(1)), std::chrono::hours(500000)};
   static const auto pools = std::array{Pool::create(buffers, Pool::super_packet_size).value(),
                                        Pool::create(buffers, Pool::super_packet_size).value()};

@@ -3,8 +3,8 @@
 // The input is taken twice: as a datagram, and as what is XORed over a genuine message of the kind
 // that its first byte chooses. What is changed must be refused wherever it is authenticated; what is
 // not changed must be accepted. MAC1 is made right again, which anyone can who knows the public key.
-#include <cstdlib>
 
+#include "core/fuzzing.h"
 #include "wireguard/handshake_testing.h"
 #include "wireguard/session.h"
 
@@ -13,10 +13,6 @@ namespace {
 
 using namespace testing;
 using namespace std::chrono_literals;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
 
 // The bytes of `message` with those of `mask` over them. True where anything in [from, to) changed.
 template <class Message>
