@@ -19,6 +19,7 @@ InitiationBatch::InitiationBatch(int socket, const SocketAddress& to) : socket_(
     part->cmsg_level = IPPROTO_IP;
     part->cmsg_type = IP_PKTINFO;
     part->cmsg_len = CMSG_LEN(sizeof(in_pktinfo));
+    slot.source = CMSG_DATA(part);
   }
 }
 
@@ -26,7 +27,7 @@ void InitiationBatch::push(const wireguard::Initiation& message, in_addr source)
   slots_[count_].message = message;
   in_pktinfo info{};
   info.ipi_spec_dst = source;
-  std::memcpy(CMSG_DATA(CMSG_FIRSTHDR(&headers_[count_].msg_hdr)), &info, sizeof info);
+  std::memcpy(slots_[count_].source, &info, sizeof info);
   ++count_;
 }
 

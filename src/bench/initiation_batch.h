@@ -34,6 +34,7 @@ class InitiationBatch {
     wireguard::Initiation message;
     iovec data{};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(in_pktinfo))> control{};
+    unsigned char* source = nullptr;  ///< the in_pktinfo in `control`
   };
 
   int socket_;

@@ -11,13 +11,13 @@
 namespace warren::bench {
 
 const Workload& first_workload(const Scenario& scenario, const Row& row) {
-  const Workload* first = nullptr;
-  for (const auto& workload : scenario.workloads) {
-    if (!row.runs(workload)) continue;
-    if (workload.tool == Workload::Tool::iperf3) return workload;
-    if (first == nullptr) first = &workload;
-  }
-  return *first;
+  const auto runs = [&](const Workload& workload) { return row.runs(workload); };
+  const auto with_iperf3 = [&](const Workload& workload) {
+    return runs(workload) && workload.tool == Workload::Tool::iperf3;
+  };
+  const auto& all = scenario.workloads;
+  const auto first = std::ranges::find_if(all, with_iperf3);
+  return first != all.end() ? *first : *std::ranges::find_if(all, runs);
 }
 
 std::optional<Workload> workload_beside(const Scenario& scenario, const Workload& workload,

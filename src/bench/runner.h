@@ -42,12 +42,13 @@ struct Progress {
 /// `scenario` holds the rows to run. Rows are interleaved: each round takes one workload after the
 /// other, and runs each row once with it, in both directions, on a test bed of its own. Rows that
 /// are compared thus follow each other closely. Each round begins one row later than the round
-/// before and goes the other way, so that neither drift nor order favours a row. A row that fails is not run again. Ctrl-C (see InterruptScope) ends it early.
+/// before and goes the other way, so that neither drift nor order favours a row. A row that fails is
+/// not run again. Ctrl-C (see InterruptScope) ends it early.
 [[nodiscard]] ScenarioResult run_scenario(const Scenario& scenario, const Timing& timing,
                                           const Places& places,
                                           const std::function<void(const Progress&)>& progress);
 
-/// The first that the row runs with iperf3, or else the first that it runs.
+/// The first that the row runs with iperf3, or else the first that it runs. The row runs one.
 [[nodiscard]] const Workload& first_workload(const Scenario& scenario, const Row& row);
 
 /// The workload with what the row has in place of it.

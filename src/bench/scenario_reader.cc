@@ -10,34 +10,15 @@
 #include "bench/placeholders.h"
 #include "bench/reader_tools.h"
 #include "bench/scenario.h"
+#include "bench/wire_reader.h"
 #include "bench/workload_reader.h"
-#include "config/sections.h"
+#include "config/toml_reader.h"
 
 namespace warren::bench {
 
 using config::TomlTable;
 
 namespace {
-
-const std::map<std::string, ethtool::Feature, std::less<>> features = {
-    {"tx-checksum", ethtool::Feature::tx_checksum},
-    {"tso", ethtool::Feature::tso},
-    {"gso", ethtool::Feature::gso},
-    {"gro", ethtool::Feature::gro},
-    {"tx-udp-segmentation", ethtool::Feature::tx_udp_segmentation},
-    {"tx-udp_tnl-segmentation", ethtool::Feature::tx_tunnel_segmentation},
-};
-
-void read_device(TomlTable& table, Device& device) {
-  device.addresses = table.parse_each("address", &IpPrefix::parse);
-  device.routes = table.parse_each("routes", &config::parse_route);
-  if (const auto mtu = table.integer("mtu", 68, 65535))
-    device.mtu = static_cast<std::uint32_t>(*mtu);
-  if (auto offload = table.table("offload")) {
-    for (const auto& [name, feature] : features)
-      if (const auto on = offload->boolean(name)) device.offload[feature] = *on;
-  }
-}
 
 // What a variant changes in a row: lists and names replace the row's, programs come after its own.
 struct Variant {
@@ -78,7 +59,8 @@ class Reader {
     read_timing();
     read_counted();
     if (scenario_.hosts.empty()) root_.error("hosts", "a scenario needs hosts = [\"NAME\", …]");
-    for (auto& [name, table] : root_.named_tables("wire")) read_wire(name, table);
+    for (auto& [name, table] : root_.named_tables("wire"))
+      scenario_.wires.push_back(read_wire(name, table, scenario_.hosts));
     for (auto& [name, table] : root_.named_tables("network")) read_network(name, table);
     for (auto& [name, table] : root_.named_tables("program"))
       scenario_.programs.push_back(read_program(name, table, "command"));
@@ -147,58 +129,13 @@ class Reader {
     return required(table, key, one_of(scenario_.hosts, "host"));
   }
 
-  void read_wire(const std::string& name, TomlTable& table) {
-    Wire wire;
-    wire.name = name;
-    const Names joins = {"veth", "redirect-peer"};
-    const auto join = table.parse("join", one_of(joins, "join")).value_or("veth");
-    if (join == "redirect-peer") wire.join = Wire::Join::redirect_peer;
-    if (auto impair = table.table("impair")) {
-      if (table.has("join")) table.error("impair", "a wire has either \"join\" or \"impair\"");
-      wire.join = Wire::Join::impaired;
-      for (const auto& key : impair->keys()) read_impairment(*impair, key, wire.impair);
-    }
-    if (wire.join != Wire::Join::veth) wire.via = read_host(table, "via");
-    Device common;
-    read_device(table, common);
-    auto ends = table.tables("end");
-    if (ends.size() != 2)
-      table.error(table.position(), fmt::format("a wire has two ends: [[wire.{}.end]]", name));
-    for (auto& end : ends) {
-      Device device = common;
-      device.host = read_host(end, "host");
-      device.name = required(end, "device", any_text);
-      Device own;
-      read_device(end, own);
-      if (!own.addresses.empty()) device.addresses = own.addresses;
-      if (!own.routes.empty()) device.routes = own.routes;
-      if (own.mtu) device.mtu = own.mtu;
-      for (const auto& [feature, on] : own.offload) device.offload[feature] = on;
-      wire.ends.push_back(std::move(device));
-    }
-    if (wire.join == Wire::Join::impaired && wire.ends.size() == 2 &&
-        wire.ends[0].name == wire.ends[1].name)
-      table.error("impair", "the devices at the two ends of an impaired wire need different names");
-    scenario_.wires.push_back(std::move(wire));
-  }
-
-  // What the keys mean is for the network file's own reader to say.
-  static void read_impairment(TomlTable& table, const std::string& key, std::string& lines) {
-    if (key == "seed" || key == "queue") {
-      if (const auto number = table.integer(key, 0, INT64_MAX))
-        lines += fmt::format("{} = {}\n", key, *number);
-    } else if (const auto value = table.string(key)) {
-      lines += fmt::format("{} = \"{}\"\n", key, *value);
-    }
-  }
-
   // "HOST:DEVICE"
   void read_counted() {
     root_.parse("count-at", [&](std::string_view text) -> Result<std::string> {
       const auto colon = text.find(':');
       if (colon == std::string_view::npos || colon + 1 == text.size())
         return fail(fmt::format("\"{}\" is not HOST:DEVICE", text));
-      const auto host = one_of(scenario_.hosts, "host")(text.substr(0, colon));
+      auto host = one_of(scenario_.hosts, "host")(text.substr(0, colon));
       if (!host) return host;
       scenario_.counted = CountedDevice{*host, std::string(text.substr(colon + 1))};
       return std::string(text);

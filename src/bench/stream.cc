@@ -125,8 +125,10 @@ Result<> Stream::run(std::chrono::nanoseconds duration) {
   for (auto last = begin, time = begin; time < end; time = now(CLOCK_MONOTONIC)) {
     due += static_cast<double>(std::min(time - last, most_late)) * per_ns;
     last = time;
-    for (; due >= 1; --due)
+    while (due >= 1) {
       if (auto sent = send(); !sent) return sent;
+      due -= 1;
+    }
     if (auto received = receive(); !received) return received;
     sleep_until(std::max(time + tick, now(CLOCK_MONOTONIC)));
   }

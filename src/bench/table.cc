@@ -6,6 +6,7 @@
 #include <map>
 
 #include "bench/missing.h"
+#include "bench/results.h"
 
 namespace warren::bench {
 

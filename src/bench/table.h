@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "bench/results.h"
+#include "bench/row_summary.h"
 
 namespace warren::bench {
 

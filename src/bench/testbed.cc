@@ -129,7 +129,7 @@ Result<> Testbed::run_named(const std::string& name) {
   return run_program(program, *words);
 }
 
-Result<Process*> Testbed::start(const std::string& host, Command command) {
+Result<Process*> Testbed::start(const std::string& host, const Command& command) {
   commands_.push_back(fmt::format("{}# {}", host, join_words(command.words)));
   auto process = Process::start(command, hosts_.at(host).get());
   if (!process) return fail_in(fmt::format("host {}", host), process.error());
@@ -204,16 +204,15 @@ Result<> Testbed::await_ready(const Program& program) {
   if (!words) return tl::unexpected(words.error());
   commands_.push_back(fmt::format("{}# until {}", program.host, join_words(*words)));
   std::unique_ptr<Process> question;
-  const auto ready =
-      wait_until(fmt::format("success of `{}`", program.ready), [&]() -> Result<bool> {
-        if (auto alive = check(); !alive) return tl::unexpected(alive.error());
-        if (question && question->running()) return false;
-        if (question && question->succeeded()) return true;
-        auto asked = Process::start({*words, {}}, hosts_.at(program.host).get());
-        if (!asked) return tl::unexpected(asked.error());
-        question = std::move(*asked);
-        return false;
-      });
+  auto ready = wait_until(fmt::format("success of `{}`", program.ready), [&]() -> Result<bool> {
+    if (auto alive = check(); !alive) return tl::unexpected(alive.error());
+    if (question && question->running()) return false;
+    if (question && question->succeeded()) return true;
+    auto asked = Process::start({*words, {}}, hosts_.at(program.host).get());
+    if (!asked) return tl::unexpected(asked.error());
+    question = std::move(*asked);
+    return false;
+  });
   if (!ready && question && ready.error().code == ETIMEDOUT)
     return fail(fmt::format("{}; {}", ready.error().message, question->obituary()));
   return ready;

@@ -45,7 +45,7 @@ class Testbed {
   Result<> await_end(const Program& program, Process& process);
   Result<> await_ready(const Program& program);
   Result<> await_devices(const Program& program, Process& process);
-  Result<Process*> start(const std::string& host, Command command);
+  Result<Process*> start(const std::string& host, const Command& command);
 
   const Scenario& scenario_;
   const Row& row_;

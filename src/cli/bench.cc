@@ -4,12 +4,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
+#include <cmath>
 #include <ctime>
-#include <filesystem>
 #include <fstream>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,13 +18,14 @@
 #include "bench/process.h"
 #include "bench/report.h"
 #include "bench/results.h"
+#include "bench/row_summary.h"
 #include "bench/runner.h"
 #include "bench/scenario.h"
 #include "bench/table.h"
 #include "bench/view.h"
 #include "bench/wait.h"
+#include "cli/bench_selection.h"
 #include "cli/commands.h"
-#include "config/suggest.h"
 #include "core/log.h"
 
 namespace warren::cli {
@@ -38,133 +37,18 @@ using namespace warren::bench;  // this file is its front
 constexpr int interrupted_status = 128 + 2;  // as a shell reports SIGINT
 
 struct Options {
-  std::vector<std::string> scenarios;
-  std::vector<std::string> only;
-  std::vector<std::string> rows;
-  std::vector<std::string> peers;
-  std::string relative_to;
+  BenchSelection what;
   std::string out = "warren-report";
   std::string json;
-  std::string view;
-  std::optional<int> duration;
-  std::optional<int> warmup;
-  std::optional<int> repeat;
-  bool quick = false;
   bool list = false;
   bool flamegraph = false;
 };
 
-std::vector<std::string> known_scenarios(const Places& places) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(places.scenarios, error))
-    if (entry.path().extension() == ".toml") names.push_back(entry.path().stem());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-// A name of those that come with warren, or a file.
-Result<Scenario> find_scenario(const std::string& name, const Places& places) {
-  if (name.find('/') != std::string::npos || name.ends_with(".toml")) return load_scenario(name);
-  const auto known = known_scenarios(places);
-  if (std::find(known.begin(), known.end(), name) == known.end())
-    return fail(fmt::format(
-        "unknown scenario \"{}\"{}; `warren bench --list` shows them, and a path names a file",
-        name, config::suggest(name, known)));
-  return load_scenario(places.scenarios + "/" + name + ".toml");
-}
-
-Result<> add_rows(Scenario& scenario, const std::vector<std::string>& definitions, bool peer) {
-  for (const auto& definition : definitions) {
-    const auto equals = definition.find('=');
-    if (equals == std::string::npos || equals == 0 || equals + 1 == definition.size())
-      return fail(
-          fmt::format("{} \"{}\" is not NAME=COMMAND", peer ? "--peer" : "--row", definition));
-    const auto name = definition.substr(0, equals);
-    if (auto done = scenario.set_row(name, definition.substr(equals + 1), peer); !done) return done;
-    // Whoever names a row wants to see it, also in a quick run.
-    if (!scenario.quick.rows.empty() && scenario.find_row(name) != nullptr)
-      scenario.quick.rows.push_back(name);
-  }
-  return {};
-}
-
-Result<> keep_rows(Scenario& scenario, const std::vector<std::string>& names) {
-  std::vector<std::string> known;
-  for (const auto& row : scenario.rows) known.push_back(row.name);
-  for (const auto& name : names)
-    if (scenario.find_row(name) == nullptr)
-      return fail(
-          fmt::format("{} has no row \"{}\"{}", scenario.path, name, config::suggest(name, known)));
-  std::erase_if(scenario.rows, [&](const Row& row) {
-    return std::find(names.begin(), names.end(), row.name) == names.end();
-  });
-  return {};
-}
-
-// What a view shows is all that is measured for it, unless rows are named.
-Result<> keep_view(Scenario& scenario, const std::string& name, std::vector<std::string>& only) {
-  const auto* view = scenario.find_view(name);
-  if (view == nullptr) {
-    std::vector<std::string> known;
-    for (const auto& each : scenario.views) known.push_back(each.name);
-    return fail(
-        fmt::format("{} has no view \"{}\"{}", scenario.path, name, config::suggest(name, known)));
-  }
-  if (only.empty()) only = view->rows;
-  std::erase_if(scenario.workloads,
-                [&](const Workload& workload) { return workload.name != view->workload; });
-  return {};
-}
-
-void keep_workloads(Scenario& scenario, const std::vector<std::string>& names) {
-  std::erase_if(scenario.workloads, [&](const Workload& workload) {
-    return std::find(names.begin(), names.end(), workload.name) == names.end();
-  });
-}
-
-void set_timing(Timing& timing, const Quick& quick, const Options& options) {
-  constexpr Timing short_runs{2, 1, 3};
-  if (options.quick) {
-    timing.duration_s =
-        quick.duration_s.value_or(std::min(timing.duration_s, short_runs.duration_s));
-    timing.warmup_s = quick.warmup_s.value_or(std::min(timing.warmup_s, short_runs.warmup_s));
-    timing.repeat = quick.repeat.value_or(std::min(timing.repeat, short_runs.repeat));
-  }
-  timing.duration_s = options.duration.value_or(timing.duration_s);
-  timing.warmup_s = options.warmup.value_or(timing.warmup_s);
-  timing.repeat = options.repeat.value_or(timing.repeat);
-}
-
-Result<Scenario> prepare(const std::string& name, const Options& options, const Places& places) {
-  auto scenario = find_scenario(name, places);
-  if (!scenario) return scenario;
-  if (auto done = add_rows(*scenario, options.rows, false); !done)
-    return tl::unexpected(done.error());
-  if (auto done = add_rows(*scenario, options.peers, true); !done)
-    return tl::unexpected(done.error());
-  if (!options.relative_to.empty() && scenario->find_row(options.relative_to) == nullptr)
-    return fail(
-        fmt::format("--relative-to: {} has no row \"{}\"", scenario->path, options.relative_to));
-  if (!options.relative_to.empty()) scenario->compare_with(options.relative_to);
-  auto only = options.only;
-  if (only.empty() && options.quick) only = scenario->quick.rows;
-  if (options.quick && options.view.empty() && !scenario->quick.workloads.empty())
-    keep_workloads(*scenario, scenario->quick.workloads);
-  if (!options.view.empty())
-    if (auto done = keep_view(*scenario, options.view, only); !done)
-      return tl::unexpected(done.error());
-  if (!only.empty())
-    if (auto done = keep_rows(*scenario, only); !done) return tl::unexpected(done.error());
-  set_timing(scenario->timing, scenario->quick, options);
-  return scenario;
-}
-
 int list(const Options& options, const Places& places) {
-  auto names = options.scenarios;
+  auto names = options.what.scenarios;
   if (names.empty()) names = known_scenarios(places);
   for (const auto& name : names) {
-    const auto scenario = prepare(name, options, places);
+    const auto scenario = select_from_scenario(name, options.what, places);
     if (!scenario) {
       log::error("{}", scenario.error().message);
       return failed;
@@ -184,7 +68,7 @@ int list(const Options& options, const Places& places) {
 // On a terminal one line that changes; elsewhere a line per run, for logs.
 void show_progress(const Progress& progress) {
   static const bool terminal = ::isatty(STDERR_FILENO) != 0;
-  const auto left = static_cast<int>(progress.seconds_left + 0.5);
+  const auto left = std::lround(progress.seconds_left);
   fmt::print(stderr, "{}[{}/{}] {}, {}:{:02} left{}", terminal ? "\r\033[K" : "", progress.done + 1,
              progress.total, progress.now, left / 60, left % 60, terminal ? "" : "\n");
   std::fflush(stderr);
@@ -295,7 +179,7 @@ bool write_outputs(const Session& session, const OutputFiles& outputs) {
 
 int finish(const Session& session, const Options& options, const OutputFiles& outputs) {
   std::FILE* const to = options.json == "-" ? stderr : stdout;
-  print_tables(session, options.view, to);
+  print_tables(session, options.what.view, to);
   const auto outcome = summarize(session.scenarios);
   for (const auto& failure : outcome.failures) log::error("{}", failure);
   std::fflush(to);
@@ -323,8 +207,8 @@ int run(const Options& options) {
   if (options.list) return list(options, places);
   Session session;
   std::vector<Scenario> scenarios;
-  for (const auto& name : options.scenarios) {
-    auto scenario = prepare(name, options, places);
+  for (const auto& name : options.what.scenarios) {
+    auto scenario = select_from_scenario(name, options.what, places);
     if (!scenario) {
       log::error("{}", scenario.error().message);
       return failed;
@@ -369,33 +253,34 @@ int run(const Options& options) {
 void add_bench(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("bench", "measure links side by side on this machine");
   auto options = std::make_shared<Options>();
-  command->add_option("SCENARIO", options->scenarios,
+  command->add_option("SCENARIO", options->what.scenarios,
                       "names of scenarios, or files (default: tun)");
   command->add_flag("--list", options->list,
                     "show the scenarios and their rows, and which programs are missing");
-  command->add_flag("--quick", options->quick, "few rows, short runs: minutes");
-  command->add_option("--only", options->only, "run these rows only: ROW,ROW,…")->delimiter(',');
+  command->add_flag("--quick", options->what.quick, "few rows, short runs: minutes");
+  command->add_option("--only", options->what.only, "run these rows only: ROW,ROW,…")
+      ->delimiter(',');
   command
-      ->add_option("--duration", options->duration,
+      ->add_option("--duration", options->what.duration,
                    "seconds measured per run (default: the scenario's, or 5)")
       ->check(CLI::Range(1, 3600));
   command
-      ->add_option("--warmup", options->warmup,
+      ->add_option("--warmup", options->what.warmup,
                    "seconds before that, not counted (default: the scenario's, or 1)")
       ->check(CLI::Range(0, 60));
   command
-      ->add_option("--repeat", options->repeat,
+      ->add_option("--repeat", options->what.repeat,
                    "rounds over all rows (default: the scenario's, or 5)")
       ->check(CLI::Range(1, 1000));
   command
-      ->add_option("--row", options->rows,
+      ->add_option("--row", options->what.rows,
                    "add a row: NAME=COMMAND, run as the scenario's forwarder")
       ->allow_extra_args(false);
-  command->add_option("--peer", options->peers, "where a peer's program is: NAME=COMMAND")
+  command->add_option("--peer", options->what.peers, "where a peer's program is: NAME=COMMAND")
       ->allow_extra_args(false);
-  command->add_option("--relative-to", options->relative_to,
+  command->add_option("--relative-to", options->what.relative_to,
                       "show each row's ratio to this row too");
-  command->add_option("--view", options->view,
+  command->add_option("--view", options->what.view,
                       "measure and print one of the scenario's other tables: seed-000 of icmp");
   command->add_option("--out", options->out, "folder for report.html and results.json")
       ->capture_default_str();
@@ -411,7 +296,7 @@ void add_bench(CLI::App& app, Chosen& chosen) {
       "  warren bench wireguard --peer wireguard-go-new=/opt/wireguard-go\n"
       "  warren bench my-network.toml --json -\n");
   command->callback([options, &chosen] {
-    if (options->scenarios.empty()) options->scenarios = {"tun"};
+    if (options->what.scenarios.empty() && !options->list) options->what.scenarios = {"tun"};
     chosen = [options] { return run(*options); };
   });
 }

@@ -24,8 +24,11 @@ struct Check {
   bool required = false;  ///< `warren up` does not work without it
 };
 
-/// Devices, namespaces, eBPF, sockets, io_uring, memory, tools, congestion control.
+/// Devices, namespaces, eBPF, sockets, io_uring, memory, congestion control, tools.
 [[nodiscard]] std::vector<Check> probe_machine();
+
+/// Programs that go with Warren, by their packages; a part of probe_machine().
+[[nodiscard]] std::vector<Check> probe_tools();
 
 /// Kernel options by name, from /proc/config.gz or /boot/config-RELEASE.
 [[nodiscard]] std::vector<Check> probe_kernel_options();
