@@ -12,20 +12,6 @@ load machine.bash
   done
 }
 
-@test "man pages and completions know every option" {
-  cd "$BATS_TEST_DIRNAME/.."
-  for command in up status reload down doctor plan bench; do
-    page="docs/man/warren-$command.1"
-    [ -e "$page" ] || page=docs/man/warren.1
-    for option in $("$WARREN" "$command" --help | grep -oE '^ +(-h,)?--[a-z-]+' | grep -oE '[a-z][a-z-]+$'); do
-      [ "$option" = help ] || grep -E "Fl -$option( |$)" "$page" || { echo "$page lacks --$option"; return 1; }
-      for file in packaging/completion/*; do
-        grep -qE -- "(--|-l )$option([^a-z-]|$)" "$file" || { echo "$file lacks --$option"; return 1; }
-      done
-    done
-  done
-}
-
 @test "mistakes on the command line end with status 2" {
   run -2 "$WARREN"
   run -2 "$WARREN" frobnicate

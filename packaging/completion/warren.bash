@@ -7,6 +7,8 @@ _warren_instances() {
   done
 }
 
+_warren_scenarios() { "$1" bench --list 2>/dev/null | sed -n 's/^\([a-z-]*\): .*/\1/p'; }
+
 _warren_icmp() {
   local command="${COMP_WORDS[2]}" words=""
   if [ "$COMP_CWORD" -eq 2 ]; then
@@ -87,7 +89,7 @@ _warren() {
       status:* | reload:* | down:*) words="$(_warren_instances)" ;;
       up:* | plan:* | bench:*)
         mapfile -t COMPREPLY < <(compgen -d -S / -- "$current"; compgen -f -X '!*.toml' -- "$current")
-        [ "${COMP_WORDS[1]}" != bench ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "tun icmp impaired wireguard" -- "$current")
+        [ "${COMP_WORDS[1]}" != bench ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "$(_warren_scenarios "$1")" -- "$current")
         return ;;
     esac
   fi

@@ -52,6 +52,7 @@ complete -c warren -n '__fish_seen_subcommand_from plan' -l ping -x -d 'Follow a
 complete -c warren -n '__fish_seen_subcommand_from plan' -l json -d 'JSON'
 
 complete -c warren -n '__fish_seen_subcommand_from bench' -F
+complete -c warren -n '__fish_seen_subcommand_from bench' -a "(warren bench --list 2>/dev/null | string replace -rf '^([a-z-]+): (.*)' '\$1\t\$2')"
 complete -c warren -n '__fish_seen_subcommand_from bench' -l list -d 'Show scenarios and rows'
 complete -c warren -n '__fish_seen_subcommand_from bench' -l quick -d 'Few rows, short runs'
 complete -c warren -n '__fish_seen_subcommand_from bench' -l only -x -d 'These rows'
