@@ -297,9 +297,66 @@ SH
     refused '[vxlan.vx8]\nvni = 8\nengine = "user"\npeers = ["192.0.2.2", "2001:db8::2"]\n' 'a.toml:4:23: the peer 2001:db8::2 is IPv6'
     refused '[vxlan.vx8]\nvni = 8\nengine = "user"\n[vxlan.vx9]\nvni = 8\nengine = "user"\n' 'a.toml:4:1: VNI 8'
     refused '[vxlan.vx8]\nvni = 8\nengine = "user"\nmtu = 1200\naddress = ["fd00::1/64"]\n' 'a.toml:4:7: mtu is 1200'
+    refused '[vxlan.vx8]\nvni = 8\ndscp = 64\n' 'a.toml:3:8: dscp is "64"; it must be a number up to 63'
     refused 'links = [["vx8", "lan.b"]]\n[switch.lan]\nports = ["a"]\n[vxlan.vx8]\nvni = 8\n' 'a.toml:1:18: link to "lan.b": say which port'
     ip -n a link add other type vxlan id 99 dstport 4789
     ip -n a link set other up
     refused '[vxlan.vx8]\nvni = 8\nengine = "user"\n' 'listen on UDP'
+SH
+}
+
+# A router on the way marks what could be marked, and drops nothing.
+@test "congestion marks go through a tunnel and come back inwards, and so does the class that is to be inherited" {
+  machine <<SH
+    $hosts
+    command -v tcpdump >/dev/null || { echo "needs tcpdump: scripts/setup run test" >&2; exit 1; }
+    pings() { a ping -q -c 3 -i 0.05 -W 1 -Q \$1 10.7.0.2; }
+    # watch HOST DEVICE FILE FILTER, until stop_watching
+    watch() {
+      rm -f err
+      ip netns exec \$1 tcpdump --immediate-mode -Uni \$2 -w \$3 "\$4" 2>err &
+      watcher=\$!
+      until_true grep listening err
+    }
+    stop_watching() { kill \$watcher; wait \$watcher || true; }
+    shows() { tcpdump -vnr \$1 2>/dev/null | grep -E "\$2"; }
+    for engines in "user user" "user kernel" "kernel user"; do
+      set -- \$engines
+      for family in 192.0.2. 2001:db8::; do
+        write_vxlan a 1 "\"\${family}2\"" 'dscp = "inherit"'
+        write_vxlan b 2 "\"\${family}1\""
+        sed -i "s/\"user\"/\"\$1\"/" a.toml
+        sed -i "s/\"user\"/\"\$2\"/" b.toml
+        run_on a
+        run_on b
+        until_true a ping -q -c 1 -W 1 10.7.0.2
+        watch b eth0 outer 'udp port 4789 and len > 120'
+        pings 0xba
+        until_true shows outer 'tos 0xba,ECT\(0\)|class 0xba'
+        # The answer has the same class, and b's tunnel hides it, but for what says that it may be marked.
+        until_true shows outer 'tos 0x2,ECT\(0\)|class 0x02'
+        stop_watching
+        b nft -f - <<'NFT'
+table netdev congested {
+  chain way {
+    type filter hook ingress device eth0 priority 0;
+    ip ecn set ce
+    ip6 ecn set ce
+  }
+}
+NFT
+        watch b vx8 inner 'icmp[icmptype] == icmp-echo'
+        pings 0xba
+        # Who does not know marks loses the packet, as without a tunnel.
+        ! pings 0xb8 || fail "\$engines \$family: congestion went unnoticed"
+        until_true shows inner 'tos 0xbb,CE'
+        stop_watching
+        ! shows inner 'tos 0xb8' || fail "\$engines \$family: a packet of who knows no marks came"
+        [ \$2 = kernel ] || [ "\$(detail b vx8 'messages dropped, congested')" -ge 3 ] || fail "not counted"
+        b nft delete table netdev congested
+        stop_on a
+        stop_on b
+      done
+    done
 SH
 }

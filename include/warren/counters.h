@@ -31,6 +31,7 @@ enum class DropReason : std::uint8_t {
   reserved,       ///< switch: a group address whose frames stay on their line (802.1Q, 8.6.3)
   loop,           ///< switch: it came back while it was being sent on: the links make a circle
   wrong_network,  ///< VXLAN: of another network (VNI)
+  congested,      ///< tunnels: marked as having met congestion, and the sender knows no marks (ECN)
   count_
 };
 inline constexpr std::size_t drop_reason_count = static_cast<std::size_t>(DropReason::count_);

@@ -146,6 +146,7 @@ void VxlanJoiner::make_ours(std::size_t index, VxlanSection section, DescribedNo
   settings.vxlan.vni = section.vni;
   settings.vxlan.peers = section.peers;
   settings.vxlan.learning = section.learning;
+  settings.vxlan.dscp = section.dscp;
   for (const auto& entry : section.entries)
     settings.vxlan.addresses.push_back({entry.mac, *entry.to});
   settings.port = section.port;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "config/layer3_keys.h"
 #include "config/sections.h"
@@ -39,6 +40,17 @@ Result<netlink::FdbEntry> parse_entry(std::string_view text) {
   const auto peer = parse_peer(text.substr(text.find_first_not_of(' ', space)));
   if (!peer) return tl::unexpected(peer.error());
   return netlink::FdbEntry{.mac = *mac, .to = *peer};
+}
+
+using Dscp = std::optional<std::uint8_t>;
+
+Result<Dscp> parse_dscp(std::string_view text) {
+  if (text == "inherit") return Dscp();
+  unsigned number = 64;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error == std::errc() && end == text.data() + text.size() && number < 64)
+    return Dscp(static_cast<std::uint8_t>(number));
+  return fail(fmt::format("dscp is \"{}\"; it must be a number up to 63, or \"inherit\"", text));
 }
 
 // The peers in one family, each once. The family is theirs, or that of `local`.
@@ -110,6 +122,7 @@ std::shared_ptr<const NodeConfig> read_vxlan_section(TomlTable& section, const s
   vxlan.port = static_cast<std::uint16_t>(section.integer("port", 1, 65535).value_or(4789));
   read_peers(section, vxlan);
   vxlan.learning = section.boolean("learning").value_or(true);
+  vxlan.dscp = section.parse_id("dscp", parse_dscp).value_or(std::uint8_t{0});
   vxlan.mac = section.parse("mac", parse_device_mac);
   vxlan.mtu = section.parse_id("mtu", l3::MtuChoice::parse).value_or(l3::MtuChoice{});
   read_lower(section, vxlan);

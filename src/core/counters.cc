@@ -46,6 +46,8 @@ std::string_view drop_reason_name(DropReason reason) noexcept {
       return "loop";
     case DropReason::wrong_network:
       return "wrong_network";
+    case DropReason::congested:
+      return "congested";
     case DropReason::count_:
       break;
   }

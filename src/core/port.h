@@ -45,8 +45,9 @@ class PacketSink {
   /// Takes every packet of the batch, and leaves it empty. Where it must drop, it counts why.
   virtual void receive(Batch& batch) noexcept = 0;
   /// The same for packets that stay the caller's, with which nothing is left to do: they are good
-  /// until this returns. False where it does not take them so, and is to be given copies.
-  [[nodiscard]] virtual bool borrow(std::span<const std::span<const std::byte>>) noexcept {
+  /// until this returns, and may be changed. False where it does not take them so, and is to be
+  /// given copies.
+  [[nodiscard]] virtual bool borrow(std::span<const std::span<std::byte>>) noexcept {
     return false;
   }
   /// The end of a burst: nothing that was received may be held back for company any longer.
@@ -84,7 +85,7 @@ class Port : public PacketSink {
     peer_->receive(batch);
   }
   /// Where it is false, nothing has happened: emit() copies.
-  [[nodiscard]] bool lend(std::span<const std::span<const std::byte>> packets) noexcept {
+  [[nodiscard]] bool lend(std::span<const std::span<std::byte>> packets) noexcept {
     if (peer_ == nullptr || !peer_->borrow(packets)) return false;
     sent.packets.add(packets.size());
     for (const auto packet : packets) sent.bytes.add(packet.size());

@@ -53,6 +53,11 @@ std::size_t ReceiveBatch::segment_size(std::size_t i) noexcept {
   return static_cast<std::size_t>(control<int>(i, SOL_UDP, UDP_GRO).value_or(0));
 }
 
+std::uint8_t ReceiveBatch::traffic_class(std::size_t i) noexcept {
+  if (const auto tos = control<std::uint8_t>(i, IPPROTO_IP, IP_TOS)) return *tos;
+  return static_cast<std::uint8_t>(control<int>(i, IPPROTO_IPV6, IPV6_TCLASS).value_or(0));
+}
+
 namespace {
 
 template <class T>
@@ -92,6 +97,11 @@ void SendBatch::add(const Datagram& datagram, std::span<const iovec> pieces) noe
   for (const auto& piece : pieces) pieces_[used_pieces_++] = piece;
   header.msg_control = controls_[size_].bytes.data();
   if (datagram.from != nullptr) put_source(header, *datagram.from);
+  if (datagram.traffic_class != 0) {
+    const bool ipv6 = datagram.to != nullptr && datagram.to->ip.ipv6;
+    put_control(header, ipv6 ? int{IPPROTO_IPV6} : int{IPPROTO_IP}, ipv6 ? IPV6_TCLASS : IP_TOS,
+                int{datagram.traffic_class});
+  }
   if (datagram.segment_size != 0)
     put_control(header, SOL_UDP, UDP_SEGMENT, static_cast<std::uint16_t>(datagram.segment_size));
   segment_sizes_[size_] = datagram.segment_size;

@@ -39,6 +39,9 @@ class ReceiveBatch {
   [[nodiscard]] std::optional<IpAddress> local(std::size_t i) noexcept;
   /// With UDP_GRO: the size of the datagrams that were merged; 0 for a single one.
   [[nodiscard]] std::size_t segment_size(std::size_t i) noexcept;
+  /// The traffic class that it came with, where the socket reports it (IP_RECVTOS,
+  /// IPV6_RECVTCLASS); else 0. Those that were merged have the same.
+  [[nodiscard]] std::uint8_t traffic_class(std::size_t i) noexcept;
 
  private:
   // Room for any datagram, and not a power of two, so that their beginnings do not share cache
@@ -73,6 +76,8 @@ class SendBatch {
     /// UDP_SEGMENT: each piece is one datagram of this size or several, only the last of all may be
     /// shorter. 0: the pieces are one datagram.
     std::size_t segment_size = 0;
+    /// Of the IP header; 0: the socket's own.
+    std::uint8_t traffic_class = 0;
   };
 
   /// What became of datagrams; where segmented, each segment counts.

@@ -78,6 +78,7 @@ struct VxlanConfig {
   bool ipv6 = false;                 ///< where there is no local address
   int lower = 0;                     ///< index of the device to bind to; 0: none
   bool learning = true;
+  std::uint8_t tos = 0;  ///< of outer headers; 1: that of the frame
   std::optional<MacAddress> mac{};
   std::optional<std::uint32_t> mtu{};
 

@@ -20,6 +20,7 @@ Result<> Socket::create_vxlan(const VxlanConfig& config) {
       message.put_network(IFLA_VXLAN_PORT, config.port);
       message.put(IFLA_VXLAN_LEARNING,
                   std::uint8_t{config.learning ? std::uint8_t{1} : std::uint8_t{0}});
+      message.put(IFLA_VXLAN_TOS, config.tos);
       if (config.lower != 0) message.put(IFLA_VXLAN_LINK, static_cast<std::uint32_t>(config.lower));
       // Without a local address, the family of the socket is told by an unspecified one.
       if (config.local)
@@ -59,6 +60,9 @@ void parse_vxlan(const nlattr* data, VxlanConfig& vxlan) {
                            break;
                          case IFLA_VXLAN_LEARNING:
                            vxlan.learning = mnl_attr_get_u8(attribute) != 0;
+                           break;
+                         case IFLA_VXLAN_TOS:
+                           vxlan.tos = mnl_attr_get_u8(attribute);
                            break;
                          case IFLA_VXLAN_LOCAL:
                          case IFLA_VXLAN_LOCAL6:

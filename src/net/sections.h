@@ -74,6 +74,7 @@ struct VxlanSection {
   std::vector<netlink::FdbEntry> entries{};  ///< static: which address is behind which peer
   bool ipv6 = false;                         ///< family of the underlay
   bool learning = true;
+  std::optional<std::uint8_t> dscp = std::uint8_t{0};  ///< of outer headers; none: the frame's
   std::optional<MacAddress> mac{};
   l3::MtuChoice mtu{};
   MssClamp clamp{};

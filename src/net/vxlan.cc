@@ -14,7 +14,7 @@ namespace warren::net {
 bool operator==(const VxlanSection& a, const VxlanSection& b) {
   const auto parts = [](const VxlanSection& s) {
     return std::tie(s.engine, s.device, s.vni, s.port, s.over, s.bound, s.local, s.peers, s.entries,
-                    s.ipv6, s.learning, s.mac, s.mtu, s.clamp, s.layer3);
+                    s.ipv6, s.learning, s.dscp, s.mac, s.mtu, s.clamp, s.layer3);
   };
   return parts(a) == parts(b);
 }
@@ -27,12 +27,14 @@ bool is_link_local(const IpAddress& address) {
 
 Result<netlink::VxlanConfig> device_of(const std::string& name, const VxlanSection& section,
                                        netlink::Socket& socket) {
-  netlink::VxlanConfig device{.name = name,
-                              .vni = section.vni,
-                              .port = section.port,
-                              .ipv6 = section.ipv6,
-                              .learning = section.learning,
-                              .mac = section.mac};
+  netlink::VxlanConfig device{
+      .name = name,
+      .vni = section.vni,
+      .port = section.port,
+      .ipv6 = section.ipv6,
+      .learning = section.learning,
+      .tos = section.dscp ? static_cast<std::uint8_t>(*section.dscp << 2) : std::uint8_t{1},
+      .mac = section.mac};
   if (section.local || !section.over.text.empty()) {
     const auto source = vxlan_source(section, socket);
     if (!source) return tl::unexpected(source.error());
@@ -53,6 +55,8 @@ std::string parameters(const VxlanSection& section) {
   if (section.local) text += ", from " + section.local->to_string();
   if (section.ipv6) text += ", IPv6";
   if (!section.learning) text += ", not learning";
+  if (section.dscp != 0)
+    text += ", DSCP " + (section.dscp ? std::to_string(*section.dscp) : "of the frame");
   if (section.mac) text += ", address " + section.mac->to_string();
   return text;
 }
@@ -67,7 +71,8 @@ Setting vxlan_exists(const std::string& name, const VxlanSection& section) {
     if (!wanted) return present->vni == section.vni && present->port == section.port;
     return present->vni == wanted->vni && present->port == wanted->port &&
            present->local == wanted->local && present->lower == wanted->lower &&
-           present->learning == wanted->learning && (!wanted->mac || present->mac == wanted->mac);
+           present->learning == wanted->learning && present->tos == wanted->tos &&
+           (!wanted->mac || present->mac == wanted->mac);
   };
   const auto create = [=](netlink::Socket& socket) -> Result<> {
     const auto wanted = device_of(name, section, socket);

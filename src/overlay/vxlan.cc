@@ -9,6 +9,7 @@
 #include "offload/segment.h"
 #include "wire/ethernet.h"
 #include "wire/headers.h"
+#include "wire/traffic_class.h"
 #include "wire/vxlan.h"
 #include "wire/vxlan_outer.h"
 
@@ -141,7 +142,7 @@ void VxlanEngine::send_frame(Packet frame, Time now) noexcept {
   const auto destination = l2::mac_number(bytes.first<6>());
   const auto one = l2::is_group_mac(destination) ? no_peer : table_.find(destination, now);
   const Way way{one == no_peer ? std::span<const PeerId>(everybody_) : std::span(&one, 1),
-                source_for(bytes)};
+                source_for(bytes), class_for(bytes)};
   if (way.peers.empty()) return frames_.drop(DropReason::no_peer);
   if (frame.offload().is_super_packet() && !config_.packets)
     return send_segments(std::move(frame), way);
@@ -158,22 +159,23 @@ void VxlanEngine::send_as_packets(Packet frame, const Way& way) noexcept {
   for (const auto id : way.peers.first(way.peers.size() - 1)) {
     auto packet = copy(frame, wire::vxlan_outer_length(true));
     if (!packet) return frames_.drop(DropReason::no_buffer);
-    send_packet(std::move(packet), *peers_[id], way.source);
+    send_packet(std::move(packet), *peers_[id], way);
   }
-  send_packet(std::move(frame), *peers_[way.peers.back()], way.source);
+  send_packet(std::move(frame), *peers_[way.peers.back()], way);
 }
 
-void VxlanEngine::send_packet(Packet frame, Peer& peer, std::uint16_t source) noexcept {
+void VxlanEngine::send_packet(Packet frame, Peer& peer, const Way& way) noexcept {
   const auto& from = *config_.packets;
   const auto length = wire::vxlan_outer_length(from.from.ipv6);
   const bool super = frame.offload().is_super_packet();
   if (!super && length + frame.size() > max_datagram) return frames_.drop(DropReason::too_big);
   if (frame.headroom() < length) frame = copy(frame, length);
   if (!frame) return frames_.drop(DropReason::no_buffer);
-  const auto port =
-      config_.source_ports > 1 ? static_cast<std::uint16_t>(first_source_port + source) : from.port;
-  wire::write_vxlan_outer(frame.prepend(length),
-                          {from.from, peer.address, port, from.port, config_.vni, next_id_});
+  const auto port = config_.source_ports > 1
+                        ? static_cast<std::uint16_t>(first_source_port + way.source)
+                        : from.port;
+  wire::write_vxlan_outer(frame.prepend(length), {from.from, peer.address, port, from.port,
+                                                  config_.vni, next_id_, way.traffic_class});
   auto& offload = frame.offload();
   std::size_t count = 1;
   if (super) {
@@ -253,6 +255,7 @@ void VxlanEngine::dispatch(Packet datagram, const Way& way, std::size_t count) n
   out.bytes = datagram.bytes();
   out.segment_size = datagram.offload().gso_size;
   out.source = way.source;
+  out.traffic_class = way.traffic_class;
   held_.push(std::move(datagram));
   for (const auto id : way.peers) {
     if (datagram_count_ == datagrams_.size()) send_pending();
@@ -294,6 +297,12 @@ std::uint16_t VxlanEngine::source_for(std::span<const std::byte> frame) const no
   return static_cast<std::uint16_t>((hash & 0xffffffffU) * config_.source_ports >> 32);
 }
 
+std::uint8_t VxlanEngine::class_for(std::span<const std::byte> frame) const noexcept {
+  const auto inner = wire::traffic_class_of(frame, Medium::ethernet);
+  if (!config_.dscp) return inner;
+  return static_cast<std::uint8_t>(*config_.dscp << 2 | (inner & wire::ecn::mask));
+}
+
 // From datagrams to frames.
 
 void VxlanEngine::receive_datagrams(std::span<const ReceivedVxlan> datagrams, Time now) noexcept {
@@ -304,14 +313,14 @@ void VxlanEngine::receive_datagrams(std::span<const ReceivedVxlan> datagrams, Ti
     do {
       const auto message = rest.first(std::min(size, rest.size()));
       rest = rest.subspan(message.size());
-      receive_message(message, from, now);
+      receive_message(message, from, datagram.traffic_class, now);
     } while (!rest.empty());
   }
   deliver_pending();
 }
 
-void VxlanEngine::receive_message(std::span<const std::byte> message, PeerId from,
-                                  Time now) noexcept {
+void VxlanEngine::receive_message(std::span<std::byte> message, PeerId from,
+                                  std::uint8_t traffic_class, Time now) noexcept {
   messages.packets.add(1);
   messages.bytes.add(message.size());
   if (from == no_peer) return messages.drop(DropReason::no_peer);
@@ -320,10 +329,12 @@ void VxlanEngine::receive_message(std::span<const std::byte> message, PeerId fro
     return messages.drop(DropReason::malformed);
   if (view->vni() != config_.vni) return messages.drop(DropReason::wrong_network);
   const auto frame = message.subspan(header);
-  const auto source = l2::mac_number(frame.subspan<6, 6>());
+  const auto source = l2::mac_number(std::span<const std::byte>(frame).subspan<6, 6>());
   if (source == 0 || l2::is_group_mac(source)) return messages.drop(DropReason::wrong_source);
   if (config_.learning) (void)table_.learn(source, from, now);
   peers_[from]->received.add(1);
+  if (!wire::decapsulate_ecn(frame, Medium::ethernet, traffic_class))
+    return messages.drop(DropReason::congested);
   if (delivered_count_ == delivered_.size()) deliver_pending();
   delivered_[delivered_count_++] = frame;
 }

@@ -15,6 +15,9 @@
 /// Where another node takes IP packets (VxlanConfig::packets), nothing is cut up here: the outer
 /// headers are put in front of the super-packet, which leaves as it is (OffloadHeader::is_tunnelled).
 ///
+/// Congestion marks go outwards and come back as RFC 6040 has it; a super-packet has one traffic class,
+/// and so has each datagram.
+///
 /// A datagram may stand for several messages of equal size, of which the last may be shorter, as with
 /// UDP_SEGMENT and UDP_GRO. The segments of a super-packet are written into one such datagram, each
 /// straight behind its VXLAN header; frames of their own get the header in front, where they lie.
@@ -59,6 +62,8 @@ struct VxlanConfig {
   std::vector<IpAddress> peers{};
   std::vector<StaticAddress> addresses{};
   bool learning = true;  ///< who is behind a peer, from what the peer sends
+  /// Of outer headers; none: that of the frame. Congestion marks (ECN) always go along.
+  std::optional<std::uint8_t> dscp = std::uint8_t{0};
   /// Flows are spread over so many source ports, so that routers and receivers can tell them apart;
   /// 1: all have the same.
   std::uint16_t source_ports = 1;
@@ -74,13 +79,15 @@ struct VxlanDatagram {
   std::size_t segment_size = 0;      ///< 0: it is one message
   const IpAddress* to = nullptr;     ///< the same peer has the same pointer
   std::uint16_t source = 0;          ///< which of the source ports
+  std::uint8_t traffic_class = 0;    ///< of the IP header in front of each message
 };
 
-/// A datagram that came from the network.
+/// A datagram that came from the network. The engine changes the bytes.
 struct ReceivedVxlan {
-  std::span<const std::byte> bytes;
+  std::span<std::byte> bytes;
   std::size_t segment_size = 0;  ///< 0: it is one message
   IpAddress from;
+  std::uint8_t traffic_class = 0;  ///< that it came with
 };
 
 class VxlanOutput {
@@ -154,6 +161,7 @@ class VxlanEngine {
   struct Way {
     std::span<const PeerId> peers;
     std::uint16_t source;
+    std::uint8_t traffic_class;
   };
 
   [[nodiscard]] static Result<> check(const VxlanConfig& config);
@@ -162,7 +170,7 @@ class VxlanEngine {
 
   void send_frame(Packet frame, Time now) noexcept;
   void send_as_packets(Packet frame, const Way& way) noexcept;
-  void send_packet(Packet frame, Peer& peer, std::uint16_t source) noexcept;
+  void send_packet(Packet frame, Peer& peer, const Way& way) noexcept;
   void send_whole(Packet frame, const Way& way) noexcept;
   void send_segments(Packet frame, const Way& way) noexcept;
   [[nodiscard]] Packet allocate() noexcept;
@@ -171,8 +179,10 @@ class VxlanEngine {
   void send_pending() noexcept;
   void flush() noexcept;
   [[nodiscard]] std::uint16_t source_for(std::span<const std::byte> frame) const noexcept;
+  [[nodiscard]] std::uint8_t class_for(std::span<const std::byte> frame) const noexcept;
 
-  void receive_message(std::span<const std::byte> message, PeerId from, Time now) noexcept;
+  void receive_message(std::span<std::byte> message, PeerId from, std::uint8_t traffic_class,
+                       Time now) noexcept;
   void deliver_pending() noexcept;
 
   VxlanOutput& output_;

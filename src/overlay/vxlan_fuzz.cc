@@ -90,12 +90,13 @@ struct End : VxlanOutput {
 
 void receive(End& end, FuzzInput& input, VxlanEngine::Time now) {
   const auto what = input.byte();
+  const auto traffic_class = input.byte();
   const auto from = peer(input.byte());
   const auto segment = input.number() % 200;
   end.received.clear();
   if (what % 2 == 0) wire::testing::put(end.received, (std::uint64_t{8} << 56) | vni << 8, 8);
   wire::testing::put(end.received, input.bytes(input.number() % 600));
-  const ReceivedVxlan datagram{end.received, what % 4 < 2 ? segment : 0, from};
+  const ReceivedVxlan datagram{end.received, what % 4 < 2 ? segment : 0, from, traffic_class};
   end.engine.receive_datagrams({&datagram, 1}, now);
 }
 

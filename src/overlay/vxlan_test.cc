@@ -12,6 +12,7 @@
 #include "l2/testing.h"
 #include "offload/segment.h"
 #include "offload/testing.h"
+#include "wire/traffic_class.h"
 #include "wire/vxlan.h"
 #include "wire/vxlan_outer.h"
 
@@ -39,6 +40,7 @@ struct Sent {
   std::size_t segment_size;
   std::uint16_t source;
   const std::byte* where;
+  std::uint8_t traffic_class;
 };
 
 /// One end, with what it has sent and delivered.
@@ -70,9 +72,9 @@ struct End : VxlanOutput {
     batch.push(std::move(packet));
     engine.send_frames(batch, start);
   }
-  void receive(const Bytes& bytes, const std::string& from, std::size_t segment_size = 0,
-               VxlanEngine::Time now = start) {
-    const ReceivedVxlan datagram{bytes, segment_size, ip(from)};
+  void receive(Bytes bytes, const std::string& from, std::size_t segment_size = 0,
+               VxlanEngine::Time now = start, std::uint8_t traffic_class = 0) {
+    const ReceivedVxlan datagram{bytes, segment_size, ip(from), traffic_class};
     engine.receive_datagrams({&datagram, 1}, now);
   }
   /// Where the frames of the last call went, without repetition.
@@ -93,8 +95,12 @@ struct End : VxlanOutput {
   void send_datagrams(std::span<const VxlanDatagram> datagrams) noexcept override {
     EXPECT_LE(datagrams.size(), VxlanEngine::batch_datagrams);
     for (const auto& d : datagrams)
-      sent.push_back(
-          {*d.to, {d.bytes.begin(), d.bytes.end()}, d.segment_size, d.source, d.bytes.data()});
+      sent.push_back({*d.to,
+                      {d.bytes.begin(), d.bytes.end()},
+                      d.segment_size,
+                      d.source,
+                      d.bytes.data(),
+                      d.traffic_class});
   }
   void send_packets(Batch& batch) noexcept override {
     for (std::size_t i = 0; i < batch.size(); ++i)
@@ -419,12 +425,69 @@ TEST(VxlanTest, DoesWhatAnObviousMeshDoes) {
   }
 }
 
+// Traffic class.
+
+wire::testing::PacketSpec frame_with_class(std::uint8_t traffic_class, bool ipv6) {
+  wire::testing::PacketSpec spec;
+  spec.medium = Medium::ethernet;
+  spec.ipv6 = ipv6;
+  spec.tos = traffic_class;
+  return spec;
+}
+
+TEST(VxlanTest, OuterHeadersHaveTheMarkAndTheirOwnDscp) {
+  End end;
+  VxlanConfig config;
+  config.peers = {ip("10.0.0.2")};
+  const auto class_of = [&](std::uint8_t inner, bool ipv6) {
+    end.sent.clear();
+    end.send({wire::testing::build(frame_with_class(inner, ipv6))});
+    return end.sent.at(0).traffic_class;
+  };
+  for (const bool ipv6 : {false, true}) {
+    config.dscp = std::uint8_t{0};
+    end.configure(config);
+    EXPECT_EQ(class_of(0xba, ipv6), 0x02);
+    EXPECT_EQ(class_of(0xbb, ipv6), 0x03);
+    config.dscp = std::uint8_t{46};
+    end.configure(config);
+    EXPECT_EQ(class_of(0x21, ipv6), 0xb9);
+    config.dscp.reset();
+    end.configure(config);
+    EXPECT_EQ(class_of(0x21, ipv6), 0x21);
+  }
+  end.sent.clear();
+  end.send({make_frame(everybody, alice, "neither IPv4 nor IPv6")});
+  EXPECT_EQ(end.sent.at(0).traffic_class, 0);
+  auto super = frame_with_class(0xba, false);
+  super.payload.resize(60000);
+  end.sent.clear();
+  end.send_super(offload::make_super_packet(super, 1000, true));
+  ASSERT_LT(end.sent.size(), 3U);
+  for (const auto& datagram : end.sent) EXPECT_EQ(datagram.traffic_class, 0xba);
+}
+
+TEST(VxlanTest, MarksOfTheWayComeBackInwards) {
+  End end;
+  end.peers({"10.0.0.2"});
+  const auto capable = frame_with_class(0xba, false);
+  const auto knows_none = frame_with_class(0xb8, false);
+  Bytes merged = message(42, wire::testing::build(capable));
+  const auto size = merged.size();
+  wire::testing::put(merged, message(42, wire::testing::build(knows_none)));
+  wire::testing::put(merged, message(42, wire::testing::build(capable)));
+  end.receive(merged, "10.0.0.2", size, start, 0x03);
+  const auto marked = wire::testing::build(frame_with_class(0xbb, false));
+  EXPECT_THAT(end.delivered, ElementsAre(marked, marked));
+  EXPECT_EQ(end.engine.messages.dropped(DropReason::congested), 1U);
+}
+
 // As whole IP packets.
 
 /// The messages that a packet or super-packet of this end stands for, unwrapped.
 std::vector<Bytes> messages_in(const offload::SuperPacket& packet, const std::string& from) {
   std::vector<Bytes> out;
-  const auto take = [&](const Bytes& bytes) {
+  const auto take = [&](Bytes bytes) {
     const auto message = wire::unwrap_vxlan(bytes);
     ASSERT_TRUE(message);
     EXPECT_EQ(message->from, ip(from));
@@ -491,6 +554,34 @@ TEST(VxlanPackets, SuperPacketsStayWholeAndMeanTheSameFrames) {
       expected.push_back(message(42, wire::testing::build(segment)));
     ASSERT_EQ(end.packets.size(), 1U);
     ASSERT_EQ(messages_in(end.packets[0], from), expected) << "case " << i;
+  }
+}
+
+TEST(VxlanPackets, TheOuterHeaderHasTheMarkOfTheInnerOne) {
+  for (const bool ipv6 : {false, true}) {
+    End end;
+    auto config = as_packets(ipv6 ? "fd00::1" : "10.0.0.1", {ipv6 ? "fd00::2" : "10.0.0.2"});
+    const auto class_of = [&](std::uint8_t inner, bool super) {
+      auto spec = frame_with_class(inner, !ipv6);
+      spec.payload.resize(5000);
+      const auto packet = offload::make_super_packet(spec, 1000, true);
+      if (super)
+        end.send_super(packet);
+      else
+        end.send({wire::testing::build(spec)});
+      return wire::traffic_class_of(end.packets.back().bytes, Medium::ip);
+    };
+    end.configure(config);
+    for (const bool super : {false, true}) {
+      EXPECT_EQ(class_of(0xba, super), 0x02);
+      EXPECT_EQ(class_of(0xbb, super), 0x03);
+    }
+    config.dscp.reset();
+    end.configure(config);
+    for (const bool super : {false, true}) EXPECT_EQ(class_of(0xba, super), 0xba);
+    // Each segment has it.
+    for (auto bytes : messages_in(end.packets.back(), config.packets->from.to_string()))
+      EXPECT_EQ(wire::traffic_class_of(std::span(bytes).subspan(8), Medium::ethernet), 0xba);
   }
 }
 

@@ -108,7 +108,7 @@ void OverlayTraffic::fragment(OverlayPort& from, std::span<const std::byte> pack
 
 // From the peers to a VXLAN.
 
-bool OverlayTraffic::take_for_port(std::span<const std::byte> packet) noexcept {
+bool OverlayTraffic::take_for_port(std::span<std::byte> packet) noexcept {
   const auto outer = wire::find_vxlan_outer(packet);
   if (!outer) return false;
   for (auto* port : ports_) {

@@ -60,7 +60,7 @@ class OverlayPort final : public Port {
 
   OverlaySettings settings_;
   OverlayTraffic* traffic_ = nullptr;
-  std::array<std::span<const std::byte>, wireguard::Engine::batch_jobs> taken_;
+  std::array<std::span<std::byte>, wireguard::Engine::batch_jobs> taken_;
   std::size_t taken_count_ = 0;
 };
 
@@ -85,7 +85,7 @@ class OverlayTraffic {
 
   /// True where the packet is for a port: it is delivered with the others, and stays where it is
   /// until then. At most Engine::batch_jobs in between.
-  [[nodiscard]] bool take(std::span<const std::byte> packet) noexcept {
+  [[nodiscard]] bool take(std::span<std::byte> packet) noexcept {
     return !ports_.empty() && take_for_port(packet);
   }
   void deliver() noexcept;
@@ -94,7 +94,7 @@ class OverlayTraffic {
  private:
   static constexpr std::size_t waiting_batches = 8;
 
-  [[nodiscard]] bool take_for_port(std::span<const std::byte> packet) noexcept;
+  [[nodiscard]] bool take_for_port(std::span<std::byte> packet) noexcept;
   void deliver_to(OverlayPort& port) noexcept;
   [[nodiscard]] bool fits(std::span<const std::byte> packet, const OffloadHeader& offload) noexcept;
   void send_fragments(OverlayPort& from, const Packet& packet, Batch& out) noexcept;

@@ -25,7 +25,7 @@ class Vxlan final : public Port {
       packets.emplace_back(batch.bytes(i).begin(), batch.bytes(i).end());
     batch.clear();
   }
-  [[nodiscard]] bool borrow(std::span<const std::span<const std::byte>> lent) noexcept override {
+  [[nodiscard]] bool borrow(std::span<const std::span<std::byte>> lent) noexcept override {
     for (const auto packet : lent)
       if (borrows_) packets.emplace_back(packet.begin(), packet.end());
     return borrows_;
@@ -83,7 +83,7 @@ class OverlayPortsTest : public ::testing::Test {
 };
 
 TEST_F(OverlayPortsTest, TakesWhatIsForItsVxlan) {
-  const auto mine = wire::testing::build(message(60));
+  auto mine = wire::testing::build(message(60));
   auto of_another_network = mine;
   of_another_network[34] = std::byte{9};
   auto to_another_port = message(60);
@@ -92,7 +92,7 @@ TEST_F(OverlayPortsTest, TakesWhatIsForItsVxlan) {
   to_another_host.destination_host = 3;
   auto fragment = mine;
   fragment[6] = std::byte{0x20};
-  for (const auto& other :
+  for (auto other :
        {of_another_network, wire::testing::build(to_another_port),
         wire::testing::build(to_another_host), fragment, Bytes(), Bytes(20, std::byte{0x45})})
     EXPECT_FALSE(traffic.take(other));
@@ -113,7 +113,7 @@ struct CopyingOverlayPortsTest : OverlayPortsTest {
 };
 
 TEST_F(CopyingOverlayPortsTest, GivesCopiesToWhoeverDoesNotBorrow) {
-  const auto mine = wire::testing::build(message(60));
+  auto mine = wire::testing::build(message(60));
   for (int i = 0; i < 100; ++i) EXPECT_TRUE(traffic.take(mine));
   traffic.deliver();
   ASSERT_EQ(vxlan.packets.size(), 100U);

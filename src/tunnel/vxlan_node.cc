@@ -92,8 +92,7 @@ class VxlanNode final : public Node,
       pass_on();
       batch.clear();
     }
-    [[nodiscard]] bool borrow(
-        std::span<const std::span<const std::byte>> packets) noexcept override {
+    [[nodiscard]] bool borrow(std::span<const std::span<std::byte>> packets) noexcept override {
       for (const auto packet : packets) add(packet);
       pass_on();
       return true;
@@ -102,7 +101,7 @@ class VxlanNode final : public Node,
     void send(Batch& batch) noexcept { emit(batch); }
 
    private:
-    void add(std::span<const std::byte> packet) noexcept;
+    void add(std::span<std::byte> packet) noexcept;
     void pass_on() noexcept;
 
     VxlanNode& node_;
@@ -309,9 +308,11 @@ void VxlanNode::send_datagrams(std::span<const VxlanDatagram> datagrams) noexcep
     addresses[i] = {*datagram.to, settings_.port, 0};
     const auto& from = source_ports_.empty() ? sockets_->port() : source_ports_[datagram.source];
     const SendBatch::Datagram out{from.socket_for(datagram.to->ipv6), &addresses[i],
-                                  source_ ? &*source_ : nullptr, datagram.segment_size};
-    const bool same =
-        i > 0 && datagram.to == datagrams[i - 1].to && datagram.source == datagrams[i - 1].source;
+                                  source_ ? &*source_ : nullptr, datagram.segment_size,
+                                  datagram.traffic_class};
+    const bool same = i > 0 && datagram.to == datagrams[i - 1].to &&
+                      datagram.source == datagrams[i - 1].source &&
+                      datagram.traffic_class == datagrams[i - 1].traffic_class;
     if (!same) conversation = &addresses[i];
     if (datagram.segment_size != 0)
       writer_.add_segments(out, datagram.bytes);
@@ -321,13 +322,13 @@ void VxlanNode::send_datagrams(std::span<const VxlanDatagram> datagrams) noexcep
   sent_ += writer_.flush();
 }
 
-void VxlanNode::PacketPort::add(std::span<const std::byte> packet) noexcept {
+void VxlanNode::PacketPort::add(std::span<std::byte> packet) noexcept {
   received.packets.add(1);
   received.bytes.add(packet.size());
   const auto message = wire::unwrap_vxlan(packet);
   if (!message) return received.drop(DropReason::malformed);
   if (messages_.size() == messages_.capacity()) pass_on();
-  messages_.push_back({message->bytes, 0, message->from});
+  messages_.push_back({message->bytes, 0, message->from, message->traffic_class});
 }
 
 void VxlanNode::PacketPort::pass_on() noexcept {

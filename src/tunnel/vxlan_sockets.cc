@@ -57,6 +57,21 @@ Result<> permit_fragments(const UdpPort& port) {
   return {};
 }
 
+// Routers mark datagrams that meet congestion.
+Result<> report_traffic_class(const UdpPort& port) {
+  const int on = 1;
+  const auto refused = [&] {
+    return fail_errno(
+        fmt::format("ask for the traffic class of what UDP port {} gets", port.port()));
+  };
+  if (::setsockopt(port.socket_for(false), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0)
+    return refused();
+  if (port.socket_for(true) >= 0 &&
+      ::setsockopt(port.socket_for(true), IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof on) != 0)
+    return refused();
+  return {};
+}
+
 }  // namespace
 
 Result<std::shared_ptr<VxlanSockets>> VxlanSockets::open(Loop& loop, std::uint16_t port) {
@@ -89,6 +104,7 @@ Result<UdpPort> VxlanSockets::open_source() {
 }
 
 Result<> VxlanSockets::watch() {
+  if (auto done = report_traffic_class(port_); !done) return done;
   for (const bool ipv6 : {false, true}) {
     const int fd = port_.socket_for(ipv6);
     if (fd < 0) continue;
@@ -122,7 +138,9 @@ void VxlanSockets::on_socket(int fd, bool ipv6) noexcept {
   for (int round = 0; round < receive_rounds; ++round) {
     const auto count = received_.receive(fd, receive_limit);
     for (std::size_t i = 0; i < count; ++i)
-      sort({received_.data(i), received_.segment_size(i), received_.sender(i).ip}, ipv6);
+      sort({received_.data(i), received_.segment_size(i), received_.sender(i).ip,
+            received_.traffic_class(i)},
+           ipv6);
     deliver_pending();
     if (count < receive_limit) break;
   }
@@ -141,11 +159,13 @@ void VxlanSockets::sort(const ReceivedVxlan& datagram, bool ipv6) noexcept {
   for (std::size_t at = size; networks_.size() > 1 && at < all.size(); at += size) {
     auto* next = find(message(at), ipv6);
     if (next == receiver) continue;
-    add_pending(receiver, {all.subspan(begin, at - begin), datagram.segment_size, datagram.from});
+    add_pending(receiver, {all.subspan(begin, at - begin), datagram.segment_size, datagram.from,
+                           datagram.traffic_class});
     begin = at;
     receiver = next;
   }
-  add_pending(receiver, {all.subspan(begin), datagram.segment_size, datagram.from});
+  add_pending(receiver,
+              {all.subspan(begin), datagram.segment_size, datagram.from, datagram.traffic_class});
 }
 
 void VxlanSockets::add_pending(Receiver* receiver, const ReceivedVxlan& datagram) noexcept {

@@ -1,10 +1,12 @@
 // The header parser and the check of offload headers, on any bytes. Whatever they accept must lie
 // within the packet: every byte that it promises is touched.
 #include <cstring>
+#include <vector>
 
 #include "core/fuzzing.h"
 #include "wire/checksum.h"
 #include "wire/headers.h"
+#include "wire/traffic_class.h"
 #include "wire/virtio_net.h"
 #include "wire/vxlan_outer.h"
 
@@ -14,7 +16,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto medium = (data[0] & 1) != 0 ? Medium::ethernet : Medium::ip;
   OffloadHeader offload;
   std::memcpy(&offload, data + 1, sizeof offload);
-  const auto packet = std::as_bytes(std::span(data, size)).subspan(1 + sizeof offload);
+  const auto given = std::as_bytes(std::span(data, size)).subspan(1 + sizeof offload);
+  std::vector<std::byte> copy(given.begin(), given.end());
+  const std::span packet(copy);
 
   const auto headers = wire::parse_headers(packet, medium);
   if (headers) {
@@ -29,6 +33,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(wire::sum_bytes(message->bytes) < (std::uint64_t{1} << 40));
   }
   if (const auto outer = wire::find_vxlan_outer(packet)) require(*outer < packet.size());
+  // A right checksum of IPv4 stays right.
+  const auto ip_header = [&] {
+    return packet.subspan(headers->l3,
+                          std::size_t{wire::load8(packet.data() + headers->l3)} % 16 * 4);
+  };
+  const bool ipv4 = headers && !headers->ipv6;
+  const bool right = ipv4 && wire::is_valid(wire::sum_bytes(ip_header()));
+  if (wire::decapsulate_ecn(packet, medium, data[0] >> 6) && right)
+    require(wire::is_valid(wire::sum_bytes(ip_header())));
   if (!wire::check_offload(packet, offload, medium)) {
     if (offload.checksum_pending()) {
       require(std::size_t{offload.checksum_start} + offload.checksum_offset + 2 <= packet.size());

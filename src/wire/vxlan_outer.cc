@@ -7,6 +7,7 @@
 #include "wire/headers.h"
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
+#include "wire/traffic_class.h"
 #include "wire/udp.h"
 #include "wire/vxlan.h"
 
@@ -38,12 +39,12 @@ std::optional<std::size_t> find_vxlan_outer(std::span<const std::byte> packet) n
 void write_vxlan_outer(std::byte* out, const VxlanOuter& outer) noexcept {
   auto* udp = out + vxlan_outer_length(outer.to.ipv6) - 16;
   if (outer.to.ipv6) {
-    store32(out, 0x60000000);
+    store32(out, std::uint32_t{6} << 28 | std::uint32_t{outer.traffic_class} << 20);
     store32(out + 4, std::uint32_t{ip_protocol::udp} << 8 | hops);
     put_address(out + 8, outer.from);
     put_address(out + 24, outer.to);
   } else {
-    store32(out, std::uint32_t{plain_ipv4} << 24);
+    store32(out, std::uint32_t{plain_ipv4} << 24 | std::uint32_t{outer.traffic_class} << 16);
     store32(out + 4, std::uint32_t{outer.id} << 16);
     store32(out + 8, std::uint32_t{hops} << 24 | std::uint32_t{ip_protocol::udp} << 16);
     put_address(out + 12, outer.from);
@@ -76,12 +77,17 @@ void finish_vxlan_outer(std::span<std::byte> packet, std::uint16_t id) noexcept 
   header.set_checksum(finish(sum_bytes(header.header())));
 }
 
-std::optional<VxlanMessage> unwrap_vxlan(std::span<const std::byte> packet) noexcept {
+std::optional<VxlanMessage> unwrap_vxlan(std::span<std::byte> packet) noexcept {
   const auto headers = parse_headers(packet, Medium::ip);
   if (!headers || headers->protocol != ip_protocol::udp || headers->fragment) return std::nullopt;
-  const auto udp = UdpView::parse(packet.first(headers->end).subspan(headers->l4));
+  const auto udp =
+      UdpView::parse(std::span<const std::byte>(packet).first(headers->end).subspan(headers->l4));
   if (!udp) return std::nullopt;
-  VxlanMessage out{.from = {}, .bytes = udp->payload()};
+  const auto* payload = udp->payload().data();
+  VxlanMessage out{.from = {},
+                   .bytes = packet.subspan(static_cast<std::size_t>(payload - packet.data()),
+                                           udp->payload().size()),
+                   .traffic_class = traffic_class_of(packet, Medium::ip)};
   out.from.ipv6 = headers->ipv6;
   const auto from = headers->ipv6 ? std::span<const std::byte>(Ipv6View(packet.data()).source())
                                   : std::span<const std::byte>(Ipv4View(packet.data()).source());

@@ -23,6 +23,7 @@ struct VxlanOuter {
   std::uint16_t destination_port;
   std::uint32_t vni;
   std::uint16_t id = 0;  ///< over IPv4
+  std::uint8_t traffic_class = 0;
 };
 
 [[nodiscard]] constexpr std::size_t vxlan_outer_length(bool ipv6) noexcept {
@@ -41,10 +42,11 @@ void finish_vxlan_outer(std::span<std::byte> packet, std::uint16_t id) noexcept;
 /// A message that came in an IP packet.
 struct VxlanMessage {
   IpAddress from;
-  std::span<const std::byte> bytes;  ///< from the VXLAN header on
+  std::span<std::byte> bytes;  ///< from the VXLAN header on
+  std::uint8_t traffic_class;  ///< of the outer header
 };
 
 /// Nothing where the packet is no whole UDP datagram, or its headers contradict its length.
-[[nodiscard]] std::optional<VxlanMessage> unwrap_vxlan(std::span<const std::byte> packet) noexcept;
+[[nodiscard]] std::optional<VxlanMessage> unwrap_vxlan(std::span<std::byte> packet) noexcept;
 
 }  // namespace warren::wire
