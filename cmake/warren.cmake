@@ -17,8 +17,9 @@ if(WARREN_SANITIZE)
   target_link_options(warren_options INTERFACE -fsanitize=${WARREN_SANITIZE})
 endif()
 if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
-  # Frame pointers cost little and let `warren bench --flamegraph` walk the stacks.
-  target_compile_options(warren_options INTERFACE -fno-omit-frame-pointer)
+  # Frame pointers cost little and let `warren bench --flamegraph` walk the stacks. Line numbers are all that it needs of
+  # what the debugger knows, and the rest is a quarter of the time to build.
+  target_compile_options(warren_options INTERFACE -fno-omit-frame-pointer -g1)
 endif()
 
 # The public headers, for every layer: <warren/packet.h>.
