@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "core/log.h"
-#include "linux/ethtool.h"
 
 namespace warren::carrier {
 
@@ -29,7 +28,6 @@ Result<> build(netlink::Socket& socket, int ifindex) {
                                   .gso_max_segments = 1,
                                   .gso_max_size = 1500});
   });
-  step([&] { return ethtool::set(entrance, ethtool::Feature::tx_checksum, false); });
   for (const auto& name : {exit, end, entrance}) {
     // Where the kernel has no IPv6, there is nothing to keep away.
     step([&]() -> Result<> {

@@ -2,13 +2,16 @@
 ///
 ///     eth0 egress: carry ──redirect──▶ wc3 (macvlan) ──▶ wc3a egress: carry ──redirect──▶ eth0
 ///                                       │                 │
-///                                       │                 '- each packet is finished: it is rewritten
-///                                       '- takes no super-packets and no unfinished checksums, so the
-///                                          kernel segments and completes while it sends through it
+///                                       │                 '- each packet alone: it is rewritten
+///                                       '- takes no super-packets, so the kernel segments
+///                                          while it sends through it
 ///
-/// All of it happens in one call, without a queue. wc3a is one end of a veth pair of our own (wc3b
-/// is the other, and never gets a packet); the number is the index of the real device, so that the
-/// detour of a device is found again by its name.
+/// All of it happens in one call, without a queue, and a packet stays its socket's until eth0 has sent
+/// it: so a program that sends faster than eth0 does is slowed down, as without the detour. (A veth pair
+/// in the macvlan's place could complete checksums too, which the macvlan cannot, and is a tenth faster
+/// where that is needed; but it takes packets from their sockets.) wc3a is one end of a veth pair of our
+/// own (wc3b is the other, and never gets a packet); the number is the index of the real device, so that
+/// the detour of a device is found again by its name.
 #pragma once
 
 #include <string>
