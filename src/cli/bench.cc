@@ -202,34 +202,32 @@ void take_flame_graphs(Session& session, const Places& places) {
   std::move(graphs.begin(), graphs.end(), std::back_inserter(session.flame_graphs));
 }
 
-int run(const Options& options) {
-  const auto places = find_places();
-  if (options.list) return list(options, places);
-  Session session;
+// What is measured, once everything that it takes is there.
+Result<std::vector<Scenario>> prepare(const Options& options, const OutputFiles& outputs,
+                                      const Places& places) {
   std::vector<Scenario> scenarios;
   for (const auto& name : options.what.scenarios) {
     auto scenario = select_from_scenario(name, options.what, places);
-    if (!scenario) {
-      log::error("{}", scenario.error().message);
-      return failed;
-    }
+    if (!scenario) return tl::unexpected(scenario.error());
     scenarios.push_back(std::move(*scenario));
   }
-  if (auto ready = check_tools(); !ready) {
-    log::error("{}", ready.error().message);
-    return failed;
-  }
-  if (options.flamegraph) {
-    if (auto ready = check_perf(); !ready) {
-      log::error("{}", ready.error().message);
-      return failed;
-    }
-  }
+  auto ready = check_tools();
+  if (ready && options.flamegraph) ready = check_perf();
+  if (ready) ready = check_outputs(outputs);
+  if (!ready) return tl::unexpected(ready.error());
+  return scenarios;
+}
+
+int run(const Options& options) {
+  const auto places = find_places();
+  if (options.list) return list(options, places);
   const auto outputs = outputs_of(options);
-  if (auto ready = check_outputs(outputs); !ready) {
-    log::error("{}", ready.error().message);
+  const auto scenarios = prepare(options, outputs, places);
+  if (!scenarios) {
+    log::error("{}", scenarios.error().message);
     return failed;
   }
+  Session session;
   session.machine = describe_machine();
   constexpr double busy_limit = 10;
   if (session.machine.busy_percent > busy_limit)
@@ -239,7 +237,7 @@ int run(const Options& options) {
   session.date = now_iso8601();
   session.command = own_command_line();
   const InterruptScope interrupts;
-  for (const auto& scenario : scenarios) {
+  for (const auto& scenario : *scenarios) {
     if (interrupted()) break;
     session.scenarios.push_back(run_scenario(scenario, scenario.timing, places, show_progress));
     end_progress();
