@@ -146,7 +146,13 @@ SH
     }
     refused 2 'TICKET'
     refused 1 'not-a-ticket' not-a-ticket
-    refused 2 '--serve needs --port and --user' --serve
+    refused 2 '--serve needs --port and --user, or tickets' --serve
+    refused 2 '--port is said by the tickets' --serve --port 1 warren-icmp:10.7.0.2:51820/3fa2
+    refused 2 'one TICKET at a time' warren-icmp:10.7.0.2:51820/3fa2 warren-icmp:10.7.0.2:51820/1
+    refused 1 'two users have the tag 3fa2' --serve warren-icmp:10.7.0.2:51820/3fa2 warren-icmp:10.7.0.2:443/3fa2
+    refused 1 '--user alice is given twice' --serve --port 1 --user alice --user alice --host h
+    refused 1 'one tag is for one user' --serve --port 1 --user alice --user bob --tag 1 --host h
+    refused 1 'is neither a ticket' --serve absent.ticket
     refused 2 '--port is for the server' --port 1 warren-icmp:10.7.0.2:51820/3fa2
     refused 2 '--listen is for the client' --serve --listen 127.0.0.1:1
     refused 1 '--port' --serve --port 70000 --user alice --host h
@@ -164,6 +170,34 @@ SH
     grep -q CAP_NET_RAW err || fail "$(cat err)"
     setpriv --reuid 65534 --clear-groups /mnt/warren icmp relay --serve --port 1 --user a --host h 2>err && fail "ran"
     grep -q CAP_NET_ADMIN err || fail "$(cat err)"
+SH
+  } | machine
+}
+
+@test "relay serves several users, and tickets again that it has printed" {
+  { echo "$prepare"; cat <<'SH'
+    serve --first any --host 10.7.0.2 --user bob
+    until_true eval '[ "$(wc -l <server.out)" -eq 2 ]'
+    kill $server
+    wait $server
+    grep -oE 'warren-icmp:alice@10.7.0.2:51820/[0-9a-f]{4}' server.out >alice.ticket || fail "$(cat server.out)"
+    # Bob's service has another port.
+    grep -oE 'warren-icmp:bob@10.7.0.2:51820/[0-9a-f]{4}' server.out | sed s/51820/51821/ >bob.ticket
+    sed 's/51820/51821/; s/upper/title/' service.py >other.py
+    nsenter --net=/run/netns/right python3 other.py &
+    nsenter --net=/run/netns/right warren icmp relay --serve --first any alice.ticket bob.ticket >again.out 2>>log &
+    server=$!
+    until_true eval 'cat alice.ticket bob.ticket | diff - again.out'
+    connect alice.ticket
+    sed 's/51820/51822/; s/upper/title/' ask.py >ask_bob.py
+    nsenter --net=/run/netns/left warren icmp relay --listen 127.0.0.1:51822 bob.ticket >bob.out 2>>log &
+    bob=$!
+    until_true ask hello
+    until_true on left python3 ask_bob.py hello
+    on right nft list ruleset >rules || fail "nft cannot list the rules: $(cat rules)"
+    on left ping -qc3 -i0.1 10.7.0.2
+    kill $server $client $bob
+    wait $server $client $bob
 SH
   } | machine
 }

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "wire/bytes.h"
 #include "wire/icmp.h"
@@ -29,8 +30,17 @@ constexpr std::uint32_t identifier_register = NFT_REG32_12;
 constexpr std::uint32_t checksum_register = NFT_REG32_13;
 constexpr std::uint32_t scratch_register = NFT_REG32_14;
 
+// The sets of the table.
+constexpr std::uint32_t tags_set = 1;
+constexpr std::uint32_t codes_set = 2;
+constexpr std::uint32_t integer_type = 4;  // of their elements, as nft(8) shows them
+
 // Later than any firewall's rules, and before connection tracking confirms.
 constexpr std::int32_t priority = 250;
+
+std::span<const std::uint8_t> as_bytes(const std::uint16_t& value) {
+  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
+}
 
 /// A transaction: several nfnetlink messages in one buffer, applied together or not at all.
 class Transaction {
@@ -52,6 +62,24 @@ class Transaction {
     });
     put(NFTA_CHAIN_POLICY, std::uint32_t{NF_ACCEPT});
     put(NFTA_CHAIN_TYPE, "filter");
+  }
+  /// Of 2 bytes each. Rules of this transaction refer to the set by its number.
+  void add_set(std::uint32_t number, std::span<const std::uint16_t> values) {
+    const auto name = fmt::format("set{}", number);
+    begin(NFT_MSG_NEWSET, NLM_F_CREATE);
+    put(NFTA_SET_TABLE, table_);
+    put(NFTA_SET_NAME, name);
+    put(NFTA_SET_ID, number);
+    put(NFTA_SET_KEY_TYPE, integer_type);
+    put(NFTA_SET_KEY_LEN, std::uint32_t{sizeof(std::uint16_t)});
+    begin(NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+    put(NFTA_SET_ELEM_LIST_TABLE, table_);
+    put(NFTA_SET_ELEM_LIST_SET, name);
+    put(NFTA_SET_ELEM_LIST_SET_ID, number);
+    nest(NFTA_SET_ELEM_LIST_ELEMENTS, [&] {
+      for (const auto value : values)
+        nest(NFTA_LIST_ELEM, [&] { put_value(NFTA_SET_ELEM_KEY, as_bytes(value)); });
+    });
   }
   template <class Fill>
   void add_rule(Fill&& expressions) {
@@ -98,6 +126,25 @@ class Transaction {
       put(NFTA_CMP_SREG, in);
       put(NFTA_CMP_OP, std::uint32_t{NFT_CMP_EQ});
       put_value(NFTA_CMP_DATA, bytes);
+    });
+  }
+  /// The rule ends here unless the set has what the register holds.
+  void require_in_set(std::uint32_t in, std::uint32_t number) {
+    expression("lookup", [&] {
+      put(NFTA_LOOKUP_SET, fmt::format("set{}", number));
+      put(NFTA_LOOKUP_SET_ID, number);
+      put(NFTA_LOOKUP_SREG, in);
+    });
+  }
+  /// Flips bits of a register of 2 bytes.
+  void flip(std::uint32_t in, std::uint16_t bits) {
+    const std::uint16_t all = 0xffff;
+    expression("bitwise", [&] {
+      put(NFTA_BITWISE_SREG, in);
+      put(NFTA_BITWISE_DREG, in);
+      put(NFTA_BITWISE_LEN, std::uint32_t{sizeof bits});
+      put_value(NFTA_BITWISE_MASK, as_bytes(all));
+      put_value(NFTA_BITWISE_XOR, as_bytes(bits));
     });
   }
   void set(std::uint32_t to, std::span<const std::uint8_t> bytes) {
@@ -177,15 +224,14 @@ class Transaction {
     });
   }
 
-  // The rules have a fixed size, a few kilobytes.
-  alignas(nlmsghdr) std::array<char, 16384> buffer_{};
+  // The rules have a fixed size, a few kilobytes; tags take 16 bytes each.
+  alignas(nlmsghdr) std::array<char, 65536> buffer_{};
   std::size_t size_ = 0;
   nlmsghdr* message_ = nullptr;
   std::uint32_t wanted_ = 0;  // acknowledgments
   std::string table_;
 };
 
-using Bytes = std::span<const std::uint8_t>;
 constexpr std::uint32_t type_at = 0;
 constexpr std::uint32_t identifier_at = 4;
 constexpr std::uint32_t source_at = 8;
@@ -193,7 +239,7 @@ constexpr std::uint32_t destination_at = 24;
 constexpr auto in_icmp = NFT_PAYLOAD_TRANSPORT_HEADER;
 constexpr auto in_ip = NFT_PAYLOAD_NETWORK_HEADER;
 
-void require_tag(Transaction& rules, bool ipv6, Tag tag) {
+void require_tag(Transaction& rules, bool ipv6) {
   const std::array<std::uint8_t, 16> zeros{};
   rules.set(zero_register, zeros);
   rules.load(in_icmp, identifier_at, 2, identifier_register);
@@ -210,36 +256,54 @@ void require_tag(Transaction& rules, bool ipv6, Tag tag) {
     rules.store_address(destination_at, destination_register);
   }
   rules.store(identifier_at, 2, identifier_register);
-  const std::uint8_t value[] = {static_cast<std::uint8_t>(tag.value >> 8),
-                                static_cast<std::uint8_t>(tag.value)};
-  rules.require(checksum_register, value);
+  rules.require_in_set(checksum_register, tags_set);
 }
 
-void add_rule(Transaction& rules, bool ipv6, Tag tag) {
-  const bool tutu = tag.profile == Profile::tutu;
+// Requests in the profile `warren` have the tag in a sum, those of `tutu` the user in the code.
+void add_rule(Transaction& rules, bool ipv6, Profile profile) {
   const std::uint8_t network[] = {ipv6 ? std::uint8_t{NFPROTO_IPV6} : std::uint8_t{NFPROTO_IPV4}};
   const std::uint8_t transport[] = {ipv6 ? std::uint8_t{IPPROTO_ICMPV6}
                                          : std::uint8_t{IPPROTO_ICMP}};
-  const auto code = tutu ? static_cast<std::uint8_t>(tag.value) : std::uint8_t{0};
-  const std::uint8_t request[] = {
-      ipv6 ? wire::icmpv6_type::echo_request : wire::icmp_type::echo_request, code};
-  const std::uint8_t diverted[] = {ipv6 ? diverted_type6 : diverted_type4, code};
+  const auto request = type_word(request_type(ipv6));
   rules.add_rule([&] {
     rules.load_meta(NFT_META_NFPROTO, scratch_register);
     rules.require(scratch_register, network);
     rules.load_meta(NFT_META_L4PROTO, scratch_register);
     rules.require(scratch_register, transport);
     rules.load(in_icmp, type_at, 2, scratch_register);
-    rules.require(scratch_register, request);
-    if (!tutu) require_tag(rules, ipv6, tag);
-    rules.set(scratch_register, diverted);
+    if (profile == Profile::tutu) {
+      rules.require_in_set(scratch_register, codes_set);
+    } else {
+      rules.require(scratch_register, as_bytes(request));
+      require_tag(rules, ipv6);
+      rules.load(in_icmp, type_at, 2, scratch_register);
+    }
+    rules.flip(scratch_register, request ^ type_word(diverted_type(ipv6)));
     rules.store(type_at, 2, scratch_register);
   });
 }
 
+void add_rules(Transaction& rules, std::span<const Tag> users) {
+  std::vector<std::uint16_t> tags;
+  std::vector<std::uint16_t> codes;
+  for (const auto& user : users) {
+    if (user.profile == Profile::warren)
+      tags.push_back(wire::network(user.value));
+    else
+      for (const bool ipv6 : {false, true})
+        codes.push_back(type_word(request_type(ipv6)) | wire::network(user.value));
+  }
+  if (!tags.empty()) rules.add_set(tags_set, tags);
+  if (!codes.empty()) rules.add_set(codes_set, codes);
+  for (const bool ipv6 : {false, true}) {
+    if (!tags.empty()) add_rule(rules, ipv6, Profile::warren);
+    if (!codes.empty()) add_rule(rules, ipv6, Profile::tutu);
+  }
+}
+
 }  // namespace
 
-Result<EchoDiverter> EchoDiverter::create(Tag tag) {
+Result<EchoDiverter> EchoDiverter::create(std::span<const Tag> tags) {
   constexpr auto purpose =
       "keep the kernel from answering the carried echo requests (nf_tables table)";
   Fd netlink(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
@@ -251,8 +315,7 @@ Result<EchoDiverter> EchoDiverter::create(Tag tag) {
   Transaction rules;
   rules.add_table();
   rules.add_chain();
-  add_rule(rules, false, tag);
-  add_rule(rules, true, tag);
+  add_rules(rules, tags);
   auto done = rules.commit(netlink.get());
   if (done) return EchoDiverter(std::move(netlink));
   const int code = done.error().code;

@@ -1,4 +1,4 @@
-/// Takes the carried echo requests of one user away from the kernel, which would answer them.
+/// Takes the carried echo requests of some users away from the kernel, which would answer them.
 ///
 /// Theory of operation. An nf_tables rule at the end of the input hook computes the tag of every
 /// echo request and gives those with ours another type, one that the kernel ignores and that raw
@@ -13,18 +13,21 @@
 ///     write 0 over them        checksum field = tag
 ///     save the checksum field
 ///     write them back          the packet is as it was
-///     saved checksum == tag?   then set the type
+///     saved checksum is one of our tags?   then set the type
 ///
 /// The table belongs to this process ("flags owner", kernel 5.13): nobody else changes it, `nft flush
 /// ruleset` leaves it alone, and the kernel removes it when the process ends, however it ends.
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include <warren/fd.h>
 #include <warren/result.h>
 
 #include "carrier/ticket.h"
+#include "wire/bytes.h"
+#include "wire/icmp.h"
 
 namespace warren::carrier {
 
@@ -32,12 +35,20 @@ namespace warren::carrier {
 /// without counting an error; ICMPv6's 200 is for private experiments (RFC 4443).
 inline constexpr std::uint8_t diverted_type4 = 1;
 inline constexpr std::uint8_t diverted_type6 = 200;
+constexpr std::uint8_t diverted_type(bool ipv6) { return ipv6 ? diverted_type6 : diverted_type4; }
+constexpr std::uint8_t request_type(bool ipv6) {
+  return ipv6 ? wire::icmpv6_type::echo_request : wire::icmp_type::echo_request;
+}
+/// The type as the first word of a message, in network order.
+constexpr std::uint16_t type_word(std::uint8_t type) {
+  return wire::network(static_cast<std::uint16_t>(type << 8));
+}
 
 class EchoDiverter {
  public:
   /// In the network namespace of the calling thread, until the object dies. Needs CAP_NET_ADMIN
   /// now, and no privilege later.
-  [[nodiscard]] static Result<EchoDiverter> create(Tag tag);
+  [[nodiscard]] static Result<EchoDiverter> create(std::span<const Tag> tags);
 
  private:
   explicit EchoDiverter(Fd netlink) : netlink_(std::move(netlink)) {}

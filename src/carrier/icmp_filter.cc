@@ -24,38 +24,48 @@ void accumulate(std::vector<sock_filter>& program) {
   program.push_back(statement(BPF_ST, 0));
 }
 
+// Takes the packet where A is `k`, and goes on elsewhere. Each has a return of its own, because
+// jumps reach 255 instructions.
+void accept(std::vector<sock_filter>& program, std::uint32_t k) {
+  program.push_back({BPF_JMP | BPF_JEQ | BPF_K, 0, 1, k});
+  program.push_back(statement(BPF_RET | BPF_K, 0xffffffff));
+}
+
+// A = the tag of the message that begins at X. IPv6 addresses stand at an offset that means
+// "network header".
+void load_tag(std::vector<sock_filter>& program, bool ipv6) {
+  program.push_back(statement(BPF_LD | BPF_H | BPF_IND, wire::IcmpView::checksum_at));
+  program.push_back(statement(BPF_ST, 0));
+  program.push_back(statement(BPF_LD | BPF_H | BPF_IND, identifier_at));
+  accumulate(program);
+  for (std::uint32_t at = 8; ipv6 && at < 40; at += 4) {
+    program.push_back(
+        statement(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(SKF_NET_OFF) + at));
+    program.push_back(statement(BPF_ALU | BPF_MOD | BPF_K, 0xffff));
+    accumulate(program);
+  }
+  program.push_back(statement(BPF_LD | BPF_W | BPF_MEM, 0));
+  program.push_back(statement(BPF_ALU | BPF_MOD | BPF_K, 0xffff));
+}
+
 }  // namespace
 
-// A raw IPv4 socket gets the IP header too; a raw IPv6 socket does not, but finds it at an offset
-// that means "network header".
-std::vector<sock_filter> make_icmp_filter(bool ipv6, std::uint8_t type, Tag tag) {
+std::vector<sock_filter> make_icmp_filter(bool ipv6, std::uint8_t type, std::span<const Tag> tags) {
   std::vector<sock_filter> program;
-  const auto load_header_length = [&] {  // X = where the message begins
-    if (ipv6)
-      program.push_back(statement(BPF_LDX | BPF_W | BPF_IMM, 0));
-    else
-      program.push_back(statement(BPF_LDX | BPF_B | BPF_MSH, 0));
-  };
-  load_header_length();
+  // X = where the message begins: a raw IPv4 socket gets the IP header too.
+  if (ipv6)
+    program.push_back(statement(BPF_LDX | BPF_W | BPF_IMM, 0));
+  else
+    program.push_back(statement(BPF_LDX | BPF_B | BPF_MSH, 0));
   program.push_back(statement(BPF_LD | BPF_H | BPF_IND, 0));
-  const bool tutu = tag.profile == Profile::tutu;
-  require(program, static_cast<std::uint32_t>(type << 8 | (tutu ? tag.value : 0)));
-  if (!tutu) {
-    program.push_back(statement(BPF_LD | BPF_H | BPF_IND, wire::IcmpView::checksum_at));
-    program.push_back(statement(BPF_ST, 0));
-    program.push_back(statement(BPF_LD | BPF_H | BPF_IND, identifier_at));
-    accumulate(program);
-    for (std::uint32_t at = 8; ipv6 && at < 40; at += 4) {
-      program.push_back(
-          statement(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(SKF_NET_OFF) + at));
-      program.push_back(statement(BPF_ALU | BPF_MOD | BPF_K, 0xffff));
-      accumulate(program);
-    }
-    program.push_back(statement(BPF_LD | BPF_W | BPF_MEM, 0));
-    program.push_back(statement(BPF_ALU | BPF_MOD | BPF_K, 0xffff));
-    require(program, tag.value);
-  }
-  program.push_back(statement(BPF_RET | BPF_K, 0xffffffff));
+  for (const auto& tag : tags)
+    if (tag.profile == Profile::tutu)
+      accept(program, static_cast<std::uint32_t>(type << 8 | tag.value));
+  require(program, static_cast<std::uint32_t>(type << 8));
+  load_tag(program, ipv6);
+  for (const auto& tag : tags)
+    if (tag.profile == Profile::warren) accept(program, tag.value);
+  program.push_back(statement(BPF_RET | BPF_K, 0));
   return program;
 }
 

@@ -84,9 +84,15 @@ struct IcmpRelayClientConfig {
   std::chrono::milliseconds silence{10'000};
 };
 
-struct IcmpRelayServerConfig {
+struct IcmpRelayUser {
   Tag tag;
-  SocketAddress to;                ///< the service
+  SocketAddress to;  ///< the service
+};
+
+struct IcmpRelayServerConfig {
+  static constexpr std::size_t max_users = 1000;
+
+  std::vector<IcmpRelayUser> users;
   bool any_first = false;          ///< else a WireGuard handshake initiation opens a conversation
   std::optional<IpPrefix> from{};  ///< clients from elsewhere are strangers
   IcmpRelayLimits limits{};

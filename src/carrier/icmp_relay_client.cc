@@ -112,7 +112,7 @@ Result<> Client::start() {
 }
 
 Result<> Client::open_icmp(bool ipv6) {
-  auto opened = IcmpSocket::open(ipv6, IcmpDirection::reply, config_.ticket.tag);
+  auto opened = IcmpSocket::open(ipv6, IcmpDirection::reply, {&config_.ticket.tag, 1});
   if (!opened) return tl::unexpected(opened.error());
   auto& socket = icmp_[ipv6 ? 1 : 0].emplace(std::move(*opened));
   auto watch = loop_.watch(socket.fd(), [this, &socket] { on_messages(socket); });
@@ -155,7 +155,7 @@ void Client::carry(std::size_t i) noexcept {
     const auto payload = rest.first(segment == 0 ? rest.size() : std::min(segment, rest.size()));
     rest = rest.subspan(payload.size());
     if (!icmp_out_.fits(2)) flush_out();
-    socket->write(icmp_out_, fields, *server_, nullptr, payload);
+    socket->write(icmp_out_, fields, 0, *server_, nullptr, payload);
   } while (!rest.empty());
 }
 

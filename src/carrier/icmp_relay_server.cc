@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <set>
+
 #include "carrier/conversations.h"
 #include "carrier/echo_diverter.h"
 #include "carrier/icmp_relay.h"
@@ -17,12 +19,13 @@ struct ClientFlow {
   SocketAddress client;  // port 0
   IpAddress local;       // which of our addresses it talks to
   std::uint16_t identifier = 0;
+  std::size_t user = 0;
 
   template <class Mix>
   void hash_into(Mix&& mix) const noexcept {
     mix(wire::load_raw<std::uint64_t>(std::as_bytes(std::span(client.ip.bytes)).data()));
     mix(wire::load_raw<std::uint64_t>(std::as_bytes(std::span(client.ip.bytes)).data() + 8));
-    mix(identifier);
+    mix(std::uint64_t{identifier} << 32 | user);
   }
   friend bool operator==(const ClientFlow&, const ClientFlow&) = default;
 };
@@ -60,7 +63,7 @@ class Server final : public IcmpRelay {
 
   static constexpr int max_batches = 4;  // per turn, so that all descriptors have theirs
 
-  Result<> open_icmp(bool ipv6);
+  Result<> open_icmp(bool ipv6, std::span<const Tag> tags);
   void on_messages(const IcmpSocket& socket) noexcept;
   void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept;
   void on_replies(const IcmpSocket& socket, Table::Entry& conversation) noexcept;
@@ -87,19 +90,21 @@ class Server final : public IcmpRelay {
 };
 
 Result<> Server::start() {
-  auto diverter = EchoDiverter::create(config_.tag);
+  std::vector<Tag> tags;
+  for (const auto& user : config_.users) tags.push_back(user.tag);
+  auto diverter = EchoDiverter::create(tags);
   if (!diverter) return tl::unexpected(diverter.error());
   diverter_.emplace(std::move(*diverter));
   for (const bool ipv6 : {false, true}) {
-    if (auto opened = open_icmp(ipv6); !opened && (!ipv6 || opened.error().code != EAFNOSUPPORT))
-      return opened;
+    auto opened = open_icmp(ipv6, tags);
+    if (!opened && (!ipv6 || opened.error().code != EAFNOSUPPORT)) return opened;
   }
   on_tick();
   return {};
 }
 
-Result<> Server::open_icmp(bool ipv6) {
-  auto opened = IcmpSocket::open(ipv6, IcmpDirection::request, config_.tag);
+Result<> Server::open_icmp(bool ipv6, std::span<const Tag> tags) {
+  auto opened = IcmpSocket::open(ipv6, IcmpDirection::request, tags);
   if (!opened) return tl::unexpected(opened.error());
   auto& socket = icmp_[ipv6 ? 1 : 0].emplace(std::move(*opened));
   auto watch = loop_.watch(socket.fd(), [this, &socket] { on_messages(socket); });
@@ -125,7 +130,7 @@ void Server::on_messages(const IcmpSocket& socket) noexcept {
 }
 
 void Server::restore(const IcmpSocket& socket, const EchoMessage& message) noexcept {
-  const ClientFlow flow{message.source, message.local, message.fields.identifier};
+  const ClientFlow flow{message.source, message.local, message.fields.identifier, message.user};
   auto* conversation = conversations_.find(flow);
   if (conversation == nullptr) {
     if (!may_open(message)) {
@@ -158,7 +163,7 @@ Server::Table::Entry* Server::open_conversation(const IcmpSocket& socket,
     counters_.evicted.add(1);
   });
   if (entry == nullptr) return nullptr;
-  entry->value.fd = open_udp_connection(config_.to);
+  entry->value.fd = open_udp_connection(config_.users[flow.user].to);
   if (entry->value.fd) {
     auto watch =
         loop_.watch(entry->value.fd.get(), [this, &socket, entry] { on_replies(socket, *entry); });
@@ -194,7 +199,7 @@ void Server::carry(const IcmpSocket& socket, Table::Entry& conversation, std::si
     const auto payload = rest.first(segment == 0 ? rest.size() : std::min(segment, rest.size()));
     rest = rest.subspan(payload.size());
     if (!icmp_out_.fits(2)) flush_out();
-    socket.write(icmp_out_, fields, flow.client, &flow.local, payload);
+    socket.write(icmp_out_, fields, flow.user, flow.client, &flow.local, payload);
   } while (!rest.empty());
 }
 
@@ -202,6 +207,18 @@ void Server::on_tick() {
   conversations_.expire(loop_.now() - config_.limits.idle,
                         [this](Table::Entry&) { counters_.expired.add(1); });
   tick_.set(loop_.now() + std::min(config_.limits.idle / 4, std::chrono::milliseconds(5000)));
+}
+
+Result<> check_users(const IcmpRelayServerConfig& config) {
+  if (config.users.size() > IcmpRelayServerConfig::max_users)
+    return fail(fmt::format("{} users are too many for a relay, which serves {}; run another one",
+                            config.users.size(), IcmpRelayServerConfig::max_users),
+                E2BIG);
+  std::set<Tag> tags;
+  for (const auto& user : config.users)
+    if (!tags.insert(user.tag).second)
+      return fail(fmt::format("two users have the tag {}", user.tag.to_string()), EEXIST);
+  return {};
 }
 
 // Conversations need a descriptor each, and a few are for everything else.
@@ -229,6 +246,7 @@ Result<std::size_t> descriptor_budget(std::size_t wanted) {
 
 Result<std::unique_ptr<IcmpRelay>> start_icmp_relay_server(Loop& loop,
                                                            const IcmpRelayServerConfig& config) {
+  if (auto good = check_users(config); !good) return tl::unexpected(good.error());
   auto budget = descriptor_budget(config.limits.conversations);
   if (!budget) return tl::unexpected(budget.error());
   auto limited = config;

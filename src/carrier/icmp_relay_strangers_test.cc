@@ -192,9 +192,9 @@ TEST_P(IcmpRelayTest, KilledServerLeavesNothingBehind) {
   const auto child = ::fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
-    const bool made = enter_netns(server_.get()) && EchoDiverter::create(tag).has_value();
+    const bool made = enter_netns(server_.get()) && EchoDiverter::create({&tag, 1}).has_value();
     // The object is gone already: make one that stays.
-    static auto diverter = EchoDiverter::create(tag);
+    static auto diverter = EchoDiverter::create({&tag, 1});
     [[maybe_unused]] const auto told = ::write(ready[1], made && diverter ? "y" : "n", 1);
     for (;;) ::pause();
   }

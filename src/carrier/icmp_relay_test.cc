@@ -75,6 +75,57 @@ TEST_P(IcmpRelayTest, ConversationsStayApart) {
   EXPECT_EQ(server.counters().opened.value(), programs.size());
 }
 
+/// Each user has a service, and each with the same identifier and from the same address is somebody
+/// else.
+TEST_P(IcmpRelayTest, SeveralUsersHaveAPortEach) {
+  const Program first(server_.get(), loopback(1001));
+  const Program second(server_.get(), loopback(1002));
+  const Program third(server_.get(), loopback(1003));
+  auto config = open_server_config();
+  config.users = {{tag, loopback(1001)},
+                  {{.value = 7, .profile = Profile::tutu}, loopback(1002)},
+                  {{.value = 0x0100}, loopback(1003)}};
+  const auto server = run_server(config);
+  ASSERT_EQ(server.error(), "");
+  const auto pinger = this->pinger();
+  const std::vector<const Program*> services = {&first, &second, &third};
+  for (std::size_t user = 0; user < services.size(); ++user) {
+    const auto size = 10 + user;
+    pinger.send(server_host(), pinger.request(config.users[user].tag, 5, pattern(size)));
+    const auto request = services[user]->receive();
+    ASSERT_TRUE(request) << user;
+    EXPECT_EQ(request->bytes, pattern(size));
+    services[user]->send(request->from, pattern(size + 100));
+    EXPECT_EQ(pinger.reply(5), pattern(size + 100));
+  }
+  EXPECT_EQ(server.counters().opened.value(), 3U);
+  // Tags that are nobody's are pings, which the kernel answers.
+  pinger.send(server_host(), pinger.request({.value = 0x0200}, 5, pattern(40)));
+  EXPECT_EQ(pinger.reply(5), pattern(40));
+  EXPECT_EQ(server.counters().pings.value(), 0U);
+}
+
+TEST_P(IcmpRelayTest, ManyUsersAreServedAndTooManyRefused) {
+  const auto service = this->service();
+  auto config = open_server_config();
+  config.users.clear();
+  for (std::uint16_t n = 1; n <= IcmpRelayServerConfig::max_users; ++n)
+    config.users.push_back({{.value = n}, loopback(service_port)});
+  {
+    const auto server = run_server(config);
+    ASSERT_EQ(server.error(), "");
+    const auto pinger = this->pinger();
+    for (std::uint16_t n = 1; n <= 1000; n = static_cast<std::uint16_t>(n + 333)) {
+      pinger.send(server_host(), pinger.request({.value = n}, 5, pattern(n)));
+      EXPECT_EQ(service.receive_bytes(), pattern(n));
+    }
+  }
+  config.users.push_back({{.value = 0x3000}, loopback(service_port)});
+  EXPECT_THAT(run_server(config).error(), ::testing::HasSubstr("1001 users are too many"));
+  config.users = {{tag, loopback(1)}, {tag, loopback(2)}};
+  EXPECT_THAT(run_server(config).error(), ::testing::HasSubstr("two users have the tag 3fa2"));
+}
+
 TEST_P(IcmpRelayTest, EitherSideMayRestart) {
   auto client = run_client(client_config());
   const auto service = this->service();
@@ -193,7 +244,7 @@ TEST_P(IcmpRelayTest, WildcardListenerAnswersFromWhereItWasAsked) {
 TEST_P(IcmpRelayTest, ProfileOfTutuicmptunnel) {
   auto client_side = client_config();
   auto server_side = open_server_config();
-  client_side.ticket.tag = server_side.tag = {.value = 7, .profile = Profile::tutu};
+  client_side.ticket.tag = server_side.users[0].tag = {.value = 7, .profile = Profile::tutu};
   const auto client = run_client(client_side);
   const auto server = run_server(server_side);
   const auto service = this->service();

@@ -5,6 +5,7 @@
 #include <netinet/icmp6.h>
 #include <sys/time.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "carrier/echo_diverter.h"
@@ -20,19 +21,9 @@ constexpr int buffer_size = 8 << 20;
 // keeps a burst from being lost, but not for a device that is stuck.
 constexpr timeval send_timeout{.tv_sec = 0, .tv_usec = 50'000};
 
-constexpr std::uint8_t request_type(bool ipv6) {
-  return ipv6 ? wire::icmpv6_type::echo_request : wire::icmp_type::echo_request;
-}
 constexpr std::uint8_t reply_type(bool ipv6) {
   return ipv6 ? wire::icmpv6_type::echo_reply : wire::icmp_type::echo_reply;
 }
-constexpr std::uint8_t diverted_type(bool ipv6) { return ipv6 ? diverted_type6 : diverted_type4; }
-
-// The type as the first word of a message.
-constexpr std::uint16_t type_word(std::uint8_t type) noexcept {
-  return wire::network(static_cast<std::uint16_t>(type << 8));
-}
-
 // A diverted request has another type, and its checksum follows that.
 Tag diverted_tag(Tag tag, bool ipv6) {
   if (tag.profile == Profile::tutu) return tag;
@@ -69,8 +60,8 @@ void enlarge_buffers(int fd) {
   set(SO_SNDBUFFORCE, SO_SNDBUF);
 }
 
-Result<> prepare(int fd, bool ipv6, std::uint8_t type, Tag tag) {
-  auto filter = make_icmp_filter(ipv6, type, tag);
+Result<> prepare(int fd, bool ipv6, std::uint8_t type, std::span<const Tag> tags) {
+  auto filter = make_icmp_filter(ipv6, type, tags);
   const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
   if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
     return fail_errno("attach a filter to a raw ICMP socket");
@@ -85,7 +76,13 @@ Result<> prepare(int fd, bool ipv6, std::uint8_t type, Tag tag) {
 
 }  // namespace
 
-Result<IcmpSocket> IcmpSocket::open(bool ipv6, IcmpDirection receives, Tag tag) {
+IcmpSocket::IcmpSocket(Fd fd, bool ipv6, IcmpDirection receives, std::span<const Tag> tags)
+    : fd_(std::move(fd)), ipv6_(ipv6), receives_(receives), tags_(tags.begin(), tags.end()) {
+  for (std::size_t user = 0; user < tags_.size(); ++user) users_.emplace_back(tags_[user], user);
+  std::ranges::sort(users_);
+}
+
+Result<IcmpSocket> IcmpSocket::open(bool ipv6, IcmpDirection receives, std::span<const Tag> tags) {
   // What arrives before the filter is attached is checked like the rest.
   Fd fd(ipv6 ? ::socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6)
              : ::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP));
@@ -93,10 +90,21 @@ Result<IcmpSocket> IcmpSocket::open(bool ipv6, IcmpDirection receives, Tag tag) 
     return fail_errno(fmt::format("open a raw {} socket{}", ipv6 ? "ICMPv6" : "ICMP",
                                   errno == EPERM ? " (it needs root, or CAP_NET_RAW)" : ""));
   const bool server = receives == IcmpDirection::request;
-  auto ready = prepare(fd.get(), ipv6, server ? diverted_type(ipv6) : reply_type(ipv6),
-                       server ? diverted_tag(tag, ipv6) : tag);
+  std::vector<Tag> arriving(tags.begin(), tags.end());
+  if (server)
+    for (auto& tag : arriving) tag = diverted_tag(tag, ipv6);
+  auto ready = prepare(fd.get(), ipv6, server ? diverted_type(ipv6) : reply_type(ipv6), arriving);
   if (!ready) return tl::unexpected(ready.error());
-  return IcmpSocket(std::move(fd), ipv6, receives, tag);
+  return IcmpSocket(std::move(fd), ipv6, receives, tags);
+}
+
+std::optional<std::size_t> IcmpSocket::user_of(const EchoFields& fields) const noexcept {
+  for (const Tag tag : {Tag{fields.tag, Profile::warren}, Tag{fields.code, Profile::tutu}}) {
+    const auto found = std::ranges::lower_bound(users_, std::pair(tag, std::size_t{0}));
+    if (found != users_.end() && found->first == tag && fields.belongs_to(tag))
+      return found->second;
+  }
+  return std::nullopt;
 }
 
 std::optional<EchoMessage> IcmpSocket::read(ReceiveBatch& batch, std::size_t i) const noexcept {
@@ -127,8 +135,11 @@ std::optional<EchoMessage> IcmpSocket::read(ReceiveBatch& batch, std::size_t i) 
   // The kernel has verified what it hands to a raw ICMPv6 socket.
   if (!ipv6_ && !verify_echo(bytes, path)) return std::nullopt;
   const auto fields = read_echo_header(bytes, path);
-  if (!fields || fields->direction != receives_ || !fields->belongs_to(tag_)) return std::nullopt;
+  if (!fields || fields->direction != receives_) return std::nullopt;
+  const auto user = user_of(*fields);
+  if (!user) return std::nullopt;
   out->fields = *fields;
+  out->user = *user;
   out->payload = icmp->payload();
   return out;
 }
@@ -146,9 +157,10 @@ void put_message(SendBatch& out, SendBatch::Datagram datagram, const EchoFields&
 
 }  // namespace
 
-void IcmpSocket::write(SendBatch& out, const EchoFields& fields, const SocketAddress& to,
-                       const IpAddress* from, std::span<const std::byte> payload) const noexcept {
-  put_message(out, {.fd = fd_.get(), .to = &to, .from = from}, fields, tag_, ipv6_, payload);
+void IcmpSocket::write(SendBatch& out, const EchoFields& fields, std::size_t user,
+                       const SocketAddress& to, const IpAddress* from,
+                       std::span<const std::byte> payload) const noexcept {
+  put_message(out, {.fd = fd_.get(), .to = &to, .from = from}, fields, tags_[user], ipv6_, payload);
 }
 
 // A message with an ordinary checksum, and everything in its header given, is one of `tutu`.

@@ -1,4 +1,4 @@
-/// Raw ICMP sockets that receive and send the echo messages of one user, in batches.
+/// Raw ICMP sockets that receive and send the echo messages of some users, in batches.
 #pragma once
 
 #include <netinet/in.h>
@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include <warren/fd.h>
 #include <warren/result.h>
@@ -21,6 +22,7 @@ struct EchoMessage {
   SocketAddress source;  ///< port 0
   IpAddress local;       ///< where it was sent to
   EchoFields fields;
+  std::size_t user = 0;  ///< whose: which of the socket's tags it has
   std::span<const std::byte> payload;
 };
 
@@ -29,31 +31,33 @@ class IcmpSocket {
  public:
   /// A client receives replies. A server receives requests that an EchoDiverter has taken from the
   /// kernel. Needs CAP_NET_RAW now, and no privilege later.
-  [[nodiscard]] static Result<IcmpSocket> open(bool ipv6, IcmpDirection receives, Tag tag);
+  [[nodiscard]] static Result<IcmpSocket> open(bool ipv6, IcmpDirection receives,
+                                               std::span<const Tag> tags);
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] bool ipv6() const noexcept { return ipv6_; }
 
-  /// Message `i` of what was received from this socket. Nothing where it is damaged or is not the
-  /// user's.
+  /// Message `i` of what was received from this socket. Nothing where it is damaged or nobody's.
   [[nodiscard]] std::optional<EchoMessage> read(ReceiveBatch& batch, std::size_t i) const noexcept;
 
   /// Puts a message into `out`, whose fits(2) the caller has checked. `payload` stays where it is
   /// until `out` is flushed. `from`: null lets the kernel choose.
-  void write(SendBatch& out, const EchoFields& fields, const SocketAddress& to,
+  void write(SendBatch& out, const EchoFields& fields, std::size_t user, const SocketAddress& to,
              const IpAddress* from, std::span<const std::byte> payload) const noexcept;
 
   /// The answer that the kernel would give to an ordinary ping: the same message, as a reply.
   void answer_ping(SendBatch& out, const EchoMessage& ping) const noexcept;
 
  private:
-  IcmpSocket(Fd fd, bool ipv6, IcmpDirection receives, Tag tag)
-      : fd_(std::move(fd)), ipv6_(ipv6), receives_(receives), tag_(tag) {}
+  IcmpSocket(Fd fd, bool ipv6, IcmpDirection receives, std::span<const Tag> tags);
+
+  [[nodiscard]] std::optional<std::size_t> user_of(const EchoFields& fields) const noexcept;
 
   Fd fd_;
   bool ipv6_;
   IcmpDirection receives_;
-  Tag tag_;
+  std::vector<Tag> tags_;
+  std::vector<std::pair<Tag, std::size_t>> users_;  // the same, in order, to be found
 };
 
 }  // namespace warren::carrier

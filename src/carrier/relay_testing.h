@@ -250,7 +250,7 @@ class IcmpRelayTest : public ::testing::TestWithParam<bool> {
     return {.listen = loopback(relay_port), .ticket = {"alice", {server_host(), 51820}, tag}};
   }
   [[nodiscard]] IcmpRelayServerConfig server_config() const {
-    return {.tag = tag, .to = loopback(service_port)};
+    return {.users = {{tag, loopback(service_port)}}};
   }
   /// Any first packet opens a conversation.
   [[nodiscard]] IcmpRelayServerConfig open_server_config() const {

@@ -9,6 +9,7 @@
 /// file is so called). Plain values; no I/O but read_ticket()'s.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -32,7 +33,7 @@ struct Tag {
   [[nodiscard]] static Result<Tag> parse(std::string_view text);
   /// "3fa2" or "uid7".
   [[nodiscard]] std::string to_string() const;
-  friend bool operator==(const Tag&, const Tag&) = default;
+  friend auto operator<=>(const Tag&, const Tag&) = default;
 };
 
 /// A host, by name or address, and a UDP port.

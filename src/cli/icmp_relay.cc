@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <random>
@@ -24,11 +25,11 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct RelayOptions {
-  std::string ticket;
+  std::vector<std::string> tickets;
   std::string listen = "127.0.0.1:51820";
   bool serve = false;
   std::string port;
-  std::string user;
+  std::vector<std::string> users;
   std::string tag;
   std::string to;
   std::string from;
@@ -64,29 +65,33 @@ Result<> check_side(const RelayOptions& options, const CLI::App& command) {
     return fail(fmt::format("{} {}", option, why), EINVAL);
   };
   if (options.serve) {
-    for (const char* option : {"TICKET", "--listen"})
-      if (auto good = refuse(option, "is for the client's side; this is --serve"); !good)
-        return good;
-    if (options.port.empty() || options.user.empty())
-      return fail("--serve needs --port and --user", EINVAL);
+    if (auto good = refuse("--listen", "is for the client's side; this is --serve"); !good)
+      return good;
+    for (const char* option : {"--port", "--user", "--tag", "--host", "--profile", "--uid"})
+      if (!options.tickets.empty())
+        if (auto good = refuse(option, "is said by the tickets"); !good) return good;
+    if (options.tickets.empty() && (options.port.empty() || options.users.empty()))
+      return fail("--serve needs --port and --user, or tickets", EINVAL);
     return {};
   }
   for (const char* option :
        {"--port", "--user", "--tag", "--to", "--from", "--first", "--host", "--profile", "--uid"})
     if (auto good = refuse(option, "is for the server's side: it goes with --serve"); !good)
       return good;
-  if (options.ticket.empty())
+  if (options.tickets.size() > 1)
+    return fail("one TICKET at a time: run a relay for each server", EINVAL);
+  if (options.tickets.empty())
     return fail("give the TICKET that `warren icmp serve` or `relay --serve` has printed", EINVAL);
   return {};
 }
 
-Result<carrier::Tag> choose_tag(const RelayOptions& options) {
+Result<std::optional<carrier::Tag>> given_tag(const RelayOptions& options) {
   const auto tutu = options.profile.tag();
   if (!tutu) return tl::unexpected(tutu.error());
   if (*tutu) {
     if (!options.tag.empty())
       return fail("--tag belongs to the profile warren; tutu has --uid", EINVAL);
-    return **tutu;
+    return *tutu;
   }
   if (!options.tag.empty()) {
     const auto given = carrier::Tag::parse(options.tag);
@@ -95,8 +100,16 @@ Result<carrier::Tag> choose_tag(const RelayOptions& options) {
       return fail("--tag: write --profile tutu --uid", EINVAL);
     return *given;
   }
+  return std::optional<carrier::Tag>{};
+}
+
+carrier::Tag free_tag(const std::vector<carrier::Ticket>& taken) {
   std::random_device random;
-  return carrier::Tag{.value = std::uniform_int_distribution<std::uint16_t>(1, 0xfffe)(random)};
+  carrier::Tag tag;
+  do {
+    tag.value = std::uniform_int_distribution<std::uint16_t>(1, 0xfffe)(random);
+  } while (std::ranges::find(taken, tag, &carrier::Ticket::tag) != taken.end());
+  return tag;
 }
 
 Result<std::string> ticket_host(const RelayOptions& options) {
@@ -112,14 +125,41 @@ Result<std::string> ticket_host(const RelayOptions& options) {
   return address->to_string();
 }
 
+// Of the users of --user, new ones; or those that are given.
+Result<std::vector<carrier::Ticket>> read_tickets(const RelayOptions& options) {
+  std::vector<carrier::Ticket> tickets;
+  for (const auto& text : options.tickets) {
+    auto ticket = carrier::read_ticket(text);
+    if (!ticket) return tl::unexpected(ticket.error());
+    tickets.push_back(std::move(*ticket));
+  }
+  if (!tickets.empty()) return tickets;
+  const auto port = carrier::parse_port(options.port);
+  if (!port) return fail_in("--port", port.error());
+  const auto tag = given_tag(options);
+  if (!tag) return tl::unexpected(tag.error());
+  if (*tag && options.users.size() > 1)
+    return fail("one tag is for one user: give --tag or --uid with one --user", EINVAL);
+  for (const auto& name : options.users) {
+    if (auto good = carrier::parse_user(name); !good) return fail_in("--user", good.error());
+    if (std::ranges::find(tickets, name, &carrier::Ticket::user) != tickets.end())
+      return fail(fmt::format("--user {} is given twice", name), EINVAL);
+    tickets.push_back({name, {{}, *port}, tag->value_or(free_tag(tickets))});
+  }
+  const auto host = ticket_host(options);
+  if (!host) return tl::unexpected(host.error());
+  for (auto& ticket : tickets) ticket.server.host = *host;
+  return tickets;
+}
+
 struct Relay {
   std::unique_ptr<carrier::IcmpRelay> relay;
-  carrier::Ticket ticket;
+  std::vector<carrier::Ticket> tickets;
 };
 
 Result<Relay> start_client(Loop& loop, const RelayOptions& options) {
   carrier::IcmpRelayClientConfig config;
-  auto ticket = carrier::read_ticket(options.ticket);
+  auto ticket = carrier::read_ticket(options.tickets.front());
   if (!ticket) return tl::unexpected(ticket.error());
   config.ticket = *ticket;
   const auto listen = read_address("--listen", options.listen);
@@ -130,21 +170,11 @@ Result<Relay> start_client(Loop& loop, const RelayOptions& options) {
   config.limits = *limits;
   auto relay = carrier::start_icmp_relay_client(loop, config);
   if (!relay) return tl::unexpected(relay.error());
-  return Relay{std::move(*relay), *ticket};
+  return Relay{std::move(*relay), {*ticket}};
 }
 
 Result<Relay> start_server(Loop& loop, const RelayOptions& options) {
   carrier::IcmpRelayServerConfig config;
-  const auto port = carrier::parse_port(options.port);
-  if (!port) return fail_in("--port", port.error());
-  if (auto good = carrier::parse_user(options.user); !good) return fail_in("--user", good.error());
-  const auto tag = choose_tag(options);
-  if (!tag) return tl::unexpected(tag.error());
-  config.tag = *tag;
-  const auto to =
-      read_address("--to", options.to.empty() ? fmt::format("127.0.0.1:{}", *port) : options.to);
-  if (!to) return tl::unexpected(to.error());
-  config.to = *to;
   config.any_first = options.first == "any";
   if (!options.from.empty()) {
     const auto from = IpPrefix::parse(options.from);
@@ -154,11 +184,17 @@ Result<Relay> start_server(Loop& loop, const RelayOptions& options) {
   const auto limits = read_limits(options);
   if (!limits) return tl::unexpected(limits.error());
   config.limits = *limits;
-  const auto host = ticket_host(options);
-  if (!host) return tl::unexpected(host.error());
+  auto tickets = read_tickets(options);
+  if (!tickets) return tl::unexpected(tickets.error());
+  for (const auto& ticket : *tickets) {
+    const auto to = read_address(
+        "--to", options.to.empty() ? fmt::format("127.0.0.1:{}", ticket.server.port) : options.to);
+    if (!to) return tl::unexpected(to.error());
+    config.users.push_back({ticket.tag, *to});
+  }
   auto relay = carrier::start_icmp_relay_server(loop, config);
   if (!relay) return tl::unexpected(relay.error());
-  return Relay{std::move(*relay), {options.user, {*host, *port}, *tag}};
+  return Relay{std::move(*relay), std::move(*tickets)};
 }
 
 void print_line(const std::string& line) {
@@ -200,7 +236,7 @@ Result<> run(const RelayOptions& options) {
   auto started = options.serve ? start_server(**loop, options) : start_client(**loop, options);
   if (!started) return tl::unexpected(started.error());
   if (auto dropped = drop_privileges(); !dropped) return dropped;
-  print_started(options, started->ticket);
+  for (const auto& ticket : started->tickets) print_started(options, ticket);
   auto watch = (*loop)->watch(signals->get(), [&] {
     while (const int signal = next_signal(*signals)) {
       if (signal == SIGUSR1)
@@ -225,20 +261,22 @@ int relay(const RelayOptions& options, const CLI::App& command) {
 }
 
 void add_client_options(CLI::App& command, RelayOptions& options) {
-  command.add_option("TICKET", options.ticket, "the server's ticket, or a file that holds it");
+  command.add_option(
+      "TICKET", options.tickets,
+      "the server's ticket, or a file that holds it; with --serve those of its users");
   command.add_option("--listen", options.listen,
                      "where programs send their UDP to (default: 127.0.0.1:51820)");
 }
 
 void add_server_options(CLI::App& command, RelayOptions& options) {
-  command.add_flag("--serve", options.serve, "be the server's side, and print a ticket");
-  command.add_option("--port", options.port, "the UDP port of the service, for the ticket");
-  command.add_option("--user", options.user, "name of the user");
+  command.add_flag("--serve", options.serve, "be the server's side, and print tickets");
+  command.add_option("--port", options.port, "the UDP port of the service, for the tickets");
+  command.add_option("--user", options.users, "name of a user; may be repeated");
   command.add_option("--tag", options.tag, "the user's tag, 0001 to fffe (default: any)");
   command.add_option("--to", options.to,
-                     "where the service listens (default: 127.0.0.1, and the port)");
+                     "where the service listens (default: 127.0.0.1, and the port of the ticket)");
   command.add_option("--from", options.from,
-                     "take the user only from this network, such as 203.0.113.0/24");
+                     "take users only from this network, such as 203.0.113.0/24");
   command
       .add_option("--first", options.first,
                   "what opens a conversation: wireguard (default), a WireGuard handshake; or any "
@@ -269,6 +307,8 @@ void add_icmp_relay(CLI::App& icmp, Chosen& chosen) {
       "start. Pings are answered as before.\n"
       "\nExamples:\n"
       "  warren icmp relay --serve --port 51820 --user alice     # for WireGuard on this machine\n"
+      "  warren icmp relay --serve alice.ticket bob.ticket       # tickets of before, each with "
+      "its port\n"
       "  warren icmp relay --serve --port 443 --user bob --first any --to 192.0.2.9:443\n"
       "  warren icmp relay --listen 127.0.0.1:51820 alice.ticket # Endpoint = 127.0.0.1:51820\n");
   command->callback([options, command, &chosen] {
