@@ -20,6 +20,9 @@ namespace warren::carrier {
 namespace {
 
 constexpr const char* bpffs = "/sys/fs/bpf";
+constexpr const char* no_bpf =
+    "the kernel is built without eBPF (CONFIG_BPF_SYSCALL); `warren doctor` says what is missing, "
+    "and `warren icmp relay` does without";
 
 Result<std::uint64_t> read_netns_cookie() {
   const Fd socket{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
@@ -36,7 +39,10 @@ Result<std::string> find_bpffs(BpfPins::Access access) {
   const auto mounts = Mounts::of_machine();
   if (const auto found = mounts.find("bpf", bpffs)) return *found;
   if (access == BpfPins::Access::read) return std::string{};
-  if (auto mounted = mounts.mount("bpf", bpffs); !mounted)
+  auto mounted = mounts.mount("bpf", bpffs);
+  if (!mounted && mounted.error().code == ENODEV)
+    return fail(fmt::format("{}; {}", mounted.error().message, no_bpf), ENODEV);
+  if (!mounted)
     return fail(fmt::format("{}; what runs in the kernel is kept there. Run as root; in a "
                             "container, mount it from outside",
                             mounted.error().message),
@@ -112,6 +118,7 @@ std::vector<std::string> BpfPins::names(std::string_view prefix) const {
 Result<Fd> BpfPins::get(const std::string& name) const {
   const auto path = fmt::format("{}/{}", directory_, name);
   Fd fd(::bpf_obj_get(path.c_str()));
+  if (!fd && errno == ENOSYS) return fail(no_bpf, ENOSYS);
   if (!fd && errno != ENOENT) return fail_errno(fmt::format("open {}", path));
   return fd;
 }

@@ -240,8 +240,7 @@ Result<> IcmpCarrier::forget_vanished() {
 Result<> IcmpCarrier::remove_everything() {
   const auto servers = this->servers();
   if (!servers) return tl::unexpected(servers.error());
-  for (const auto& server : *servers)
-    if (auto done = remove_server(server); !done) return done;
+  if (auto done = remove_servers(*servers); !done) return done;
   const auto users = this->users();
   if (!users) return tl::unexpected(users.error());
   if (auto done = remove_users(*users); !done) return done;

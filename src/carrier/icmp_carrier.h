@@ -126,6 +126,8 @@ class IcmpCarrier {
   /// As add_server(), and takes another tag's place without a moment between.
   Result<> set_server(const IcmpServer& server);
   Result<> remove_server(const IcmpServer& server);
+  /// With one look through those that stay.
+  Result<> remove_servers(const std::vector<IcmpServer>& servers);
   Result<> add_user(const IcmpUser& user);
   /// As add_user(), and takes the place of what this user had before.
   Result<> set_user(const IcmpUser& user);

@@ -69,15 +69,22 @@ Result<> IcmpCarrier::set_server(const IcmpServer& server) {
   return {};
 }
 
-Result<> IcmpCarrier::remove_server(const IcmpServer& server) {
-  auto done = maps_.servers.erase(key_of(server));
-  if (done) done = maps_.replies.erase(reply_key_of(server));
-  const auto left = servers();
-  if (done && !left) done = tl::unexpected(left.error());
-  if (done && std::ranges::find(*left, server.port, &IcmpServer::port) == left->end())
-    done = mark_port(server.port, &icmp_ports::servers, false);
-  if (!done) return fail_in(fmt::format("remove {}", server.endpoint()), done.error());
-  return done;
+Result<> IcmpCarrier::remove_server(const IcmpServer& server) { return remove_servers({server}); }
+
+Result<> IcmpCarrier::remove_servers(const std::vector<IcmpServer>& servers) {
+  std::set<std::uint16_t> unused;
+  for (const auto& server : servers) {
+    auto done = maps_.servers.erase(key_of(server));
+    if (done) done = maps_.replies.erase(reply_key_of(server));
+    if (!done) return fail_in(fmt::format("remove {}", server.endpoint()), done.error());
+    unused.insert(server.port);
+  }
+  const auto left = this->servers();
+  if (!left) return tl::unexpected(left.error());
+  for (const auto& server : *left) unused.erase(server.port);
+  for (const auto port : unused)
+    if (auto done = mark_port(port, &icmp_ports::servers, false); !done) return done;
+  return {};
 }
 
 Result<> IcmpCarrier::add_user(const IcmpUser& user) {

@@ -195,9 +195,7 @@ Result<> IcmpNode::set_flow(IcmpCarrier& carrier) {
 Result<> IcmpNode::remove_flow(IcmpCarrier& carrier, const IcmpNodeSettings& settings) {
   if (const auto* users = std::get_if<std::vector<IcmpUser>>(&settings.role))
     return carrier.remove_users(*users);
-  for (const auto& server : servers(settings))
-    if (auto done = carrier.remove_server(server); !done) return done;
-  return {};
+  return carrier.remove_servers(servers(settings));
 }
 
 void IcmpNode::try_to_apply() {
@@ -243,8 +241,9 @@ void IcmpNode::on_addresses(const NameLookup::Answer& answer) {
   if (addresses_.size() <= kept_addresses || !scope) return;
   auto carrier = IcmpCarrier::open();
   const auto all = servers(settings_);
-  for (std::size_t old = 0; carrier && old < addresses_.size() - kept_addresses; ++old)
-    if (auto done = carrier->remove_server(all[old]); !done) log::error("{}", done.error().message);
+  const std::vector old(all.begin(), all.end() - kept_addresses);
+  if (carrier)
+    if (auto done = carrier->remove_servers(old); !done) log::error("{}", done.error().message);
   addresses_.erase(addresses_.begin(), addresses_.end() - kept_addresses);
 }
 

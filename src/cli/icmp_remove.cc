@@ -79,8 +79,8 @@ Result<> remove(const RemoveOptions& options) {
     std::ranges::move(found->servers, std::back_inserter(doomed.servers));
     std::ranges::move(found->users, std::back_inserter(doomed.users));
   }
-  for (const auto& server : doomed.servers)
-    if (auto done = (*carrier)->remove_server(server); !done) return done;
+  if (doomed.servers.empty() && doomed.users.empty()) return {};
+  if (auto done = (*carrier)->remove_servers(doomed.servers); !done) return done;
   return doomed.users.empty() ? Result<>{} : (*carrier)->remove_users(doomed.users);
 }
 
