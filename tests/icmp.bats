@@ -325,3 +325,238 @@ TOML
     left warren icmp list | grep 'nothing is carried' || fail "$(left warren icmp list)"
 SH
 }
+
+# A line with loss and reordering between devices without a link-layer header.
+@test "over tun devices, with loss and reordering" {
+  hosts <<'SH'
+    cat >line.toml <<'TOML'
+links = [["tun11", "bad.a"], ["bad.b", "tun22"]]
+
+[impair.bad]
+loss = "1%"
+reorder = "5%"
+delay = "2ms"
+seed = 7
+
+[tun.tun11]
+netns = "left"
+address = ["10.0.1.1/24", "fd01::1/64"]
+routes = ["10.0.2.0/24", "fd02::/64"]
+
+[tun.tun22]
+netns = "right"
+address = ["10.0.2.1/24", "fd02::1/64"]
+routes = ["10.0.1.0/24", "fd01::/64"]
+TOML
+    start line.toml
+    right warren icmp serve --port 5000 --user alice --first any --dev tun22 --xdp auto >ticket 2>err
+    grep -q 'no XDP on tun22: .*; tc is used' err || fail "$(cat err)"
+    right warren icmp list | grep 'in tcx' || right warren icmp list | grep 'in clsact' || fail "$(right warren icmp list)"
+    left warren icmp connect ticket
+    left warren icmp connect ticket --server '[fd02::1]:5000'
+    left warren icmp list | grep 'interface tun11' || fail "$(left warren icmp list)"
+    cat >numbered.py <<'PY'
+# Numbered datagrams of all lengths, as super-packets too; what comes back must be what was sent.
+import random, select, socket, sys
+ipv6 = ":" in sys.argv[1]
+s = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+s.connect((sys.argv[1], 5000))
+random.seed(3)
+sent, order = {}, []
+def receive(enough):  # or what comes without a pause
+    while select.select([s], [], [], 0 if len(order) >= enough else 0.5)[0]:
+        data = s.recv(65535)
+        number = int(data[:5])
+        assert sent[number] == data, number
+        order.append(number)
+for n in range(0, 2000, 10):
+    size = random.randrange(5, 1400)
+    datagrams = [b"%05d" % (n + i) + random.randbytes(size - 5) for i in range(10)]
+    sent.update((n + i, data) for i, data in enumerate(datagrams))
+    s.setsockopt(socket.IPPROTO_UDP, 103, size if n % 20 else 0)  # UDP_SEGMENT
+    for data in [b"".join(datagrams)] if n % 20 else datagrams:
+        s.send(data)
+    receive(n * 29 // 30 - 50)  # no queue overflows; some are lost
+receive(2000)
+late = sum(a > b for a, b in zip(order, order[1:]))
+print(len(order), "came back,", late, "late")
+sys.exit(not (1850 < len(set(order)) == len(order) < 2000 and late))
+PY
+    sed 's/socket.AF_INET,/socket.AF_INET6,/; s/"0.0.0.0"/"::"/' echo.py >echo6.py
+    right python3 echo6.py 5000 ready &
+    until_true [ -e ready ]
+    ip netns exec right tcpdump -Uni tun22 -w packets 'udp or icmp or icmp6' 2>tcpdump.err &
+    until_true grep listening tcpdump.err
+    left python3 numbered.py 10.0.2.1
+    left python3 numbered.py fd02::1
+    kill $!
+    wait $! || true
+    tcpdump -nvvr packets >text 2>/dev/null
+    [ "$(grep -c 'echo request' text)" -gt 3700 ] || fail "$(grep -c 'echo request' text) requests"
+    ! grep -E 'UDP|wrong|bad' text | head -3 | grep . || fail "not all is correct ICMP"
+    stop TERM
+SH
+}
+
+@test "a device without native XDP uses tc, and one of another type is refused" {
+  hosts <<'SH'
+    ip -n right link add m0 link s0 type macvlan mode bridge
+    ip -n right address add 10.8.0.2/24 dev m0
+    ip -n left address add 10.8.0.1/24 dev c0
+    ip -n right link set m0 up
+    right warren icmp serve --port 5000 --user alice --first any --dev m0 --xdp auto >ticket 2>err
+    grep -q 'no XDP on m0: .*; tc is used' err || fail "$(cat err)"
+    right warren icmp list >list
+    grep -q 'checksum software: a macvlan sends through another device' list || fail "$(cat list)"
+    echo_server 5000
+    left warren icmp connect ticket
+    sed -i 's/10.9.0.2/10.8.0.2/' ask.py
+    until_true exchange 5000
+    right warren icmp detach --dev m0
+    right warren icmp remove --all
+    left warren icmp remove --all
+    left warren icmp detach
+    # Only a tun can be told to be of another type.
+    cat >other.py <<'PY'
+import fcntl, struct, sys
+tun = open("/dev/net/tun", "rb", buffering=0)
+fcntl.ioctl(tun, 0x400454ca, struct.pack("16sH22x", b"other", 0x1001))  # TUNSETIFF, IFF_TUN | IFF_NO_PI
+fcntl.ioctl(tun, 0x400454cd, 769)  # TUNSETLINK, ARPHRD_TUNNEL6
+open("other", "w").close()
+sys.stdin.read()
+PY
+    mkfifo forever
+    right python3 other.py <forever &
+    exec 9>forever
+    until_true [ -e other ]
+    ! right warren icmp serve --port 5000 --user alice --dev other --host h 2>err || fail "it attached"
+    grep -q 'devices of type 769 are not supported; Ethernet, tun, WireGuard and PPP are' err || fail "$(cat err)"
+    nothing_left
+SH
+}
+
+@test "either side restarts, and the client's address changes" {
+  hosts <<'SH'
+    echo_server 5000
+    right warren icmp serve --port 5000 --user alice --first any --dev s0 --tag 3fa2 >ticket
+    left warren icmp connect ticket
+    watch_wire
+    exchange 5000
+    # The server forgets everything, and serves again.
+    right warren icmp remove --all
+    right warren icmp detach
+    right warren icmp serve --port 5000 --user alice --first any --dev s0 --tag 3fa2 >ticket
+    exchange 5000
+    # The client, too.
+    left warren icmp detach
+    left warren icmp connect ticket
+    exchange 5000
+    # A socket stays, its address does not.
+    cat >roaming.py <<'PY'
+import socket, subprocess
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 40000))
+s.settimeout(0.2)
+def exchange(text):
+    for _ in range(100):
+        try:
+            s.sendto(text, ("10.9.0.2", 5000))
+            if s.recv(100) == text:
+                return
+        except (socket.timeout, OSError):
+            pass
+    raise SystemExit("no answer to %s" % text)
+exchange(b"before")
+for change in ("del 10.9.0.1/24", "add 10.9.0.77/24"):
+    subprocess.run("ip address %s dev c0" % change, shell=True, check=True)
+exchange(b"after")
+# Down and up again.
+for change in ("down", "up"):
+    subprocess.run("ip link set c0 " + change, shell=True, check=True)
+exchange(b"up again")
+PY
+    left python3 roaming.py
+    right warren icmp list --json | jq -e '.users[0].sessions >= 3' || fail "$(right warren icmp list)"
+    wire | grep 'udp 0$' || fail "$(cat wire)"
+SH
+}
+
+@test "stats --watch shows rates while something is carried" {
+  hosts <<'SH'
+    echo_server 5000
+    right warren icmp serve --port 5000 --user alice --first any --dev s0 >ticket
+    left warren icmp connect ticket
+    ip netns exec right warren icmp stats --watch >text &
+    ip netns exec right warren icmp stats --watch --json >json &
+    while_carried() { exchange 5000; "$@"; }
+    until_true while_carried eval "jq -se 'any(.[]; .users[0].rx_packets_per_second > 0 and .users[0].tx_bits_per_second > 0)' <json"
+    until_true while_carried grep -E 'alice on 5000 .* [0-9.]+ k?bit/s +[0-9.]+ k?bit/s' text
+    grep -q 'out rate' text || fail "$(cat text)"
+SH
+}
+
+@test "what a kernel lacks is named, and nothing is left half done" {
+  hosts <<'SH'
+    cat >without.py <<'PY'
+# without.py bpf|nftables COMMAND…: runs it where the kernel refuses that, as one that is built without it does.
+import ctypes, os, platform, struct, sys
+calls = {"x86_64": {"bpf": 321, "socket": 41}, "aarch64": {"bpf": 280, "socket": 198}}[platform.machine()]
+load, equal, end = 0x20, 0x15, 0x06  # BPF_LD | BPF_W | BPF_ABS, BPF_JMP | BPF_JEQ | BPF_K, BPF_RET
+if sys.argv[1] == "bpf":
+    code = [(load, 0, 0, 0), (equal, 0, 1, calls["bpf"]), (end, 0, 0, 0x50000 | 38)]  # ENOSYS
+else:  # NETLINK_NETFILTER
+    code = [(load, 0, 0, 0), (equal, 0, 5, calls["socket"]), (load, 0, 0, 16), (equal, 0, 3, 16), (load, 0, 0, 32),
+            (equal, 0, 1, 12), (end, 0, 0, 0x50000 | 93)]  # EPROTONOSUPPORT
+code.append((end, 0, 0, 0x7fff0000))
+program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in code))
+class Filter(ctypes.Structure):
+    _fields_ = [("count", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+filter = Filter(len(code), ctypes.addressof(program))
+assert ctypes.CDLL(None).prctl(22, 2, ctypes.byref(filter), 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+os.execvp(sys.argv[2], sys.argv[2:])
+PY
+    right python3 without.py bpf warren icmp serve --port 5000 --user alice --dev s0 2>err >out && fail "it ran"
+    grep -q 'CONFIG_BPF_SYSCALL.*warren doctor.*warren icmp relay' err || fail "$(cat err)"
+    left python3 without.py bpf warren icmp connect warren-icmp:10.9.0.2:5000/1 2>err && fail "it ran"
+    grep -q 'CONFIG_BPF_SYSCALL' err || fail "$(cat err)"
+    nothing_left
+    right python3 without.py nftables warren icmp relay --serve --port 5000 --user alice 2>err --host h && fail "it ran"
+    grep -q 'CONFIG_NETFILTER_NETLINK' err || fail "$(cat err)"
+    # Without control groups it runs, and says what is missing.
+    for group in $(awk '$3 == "cgroup2" { print $2 }' /proc/mounts); do umount -l "$group"; done
+    right warren icmp serve --port 5000 --user alice --dev s0 >/dev/null
+    right warren icmp list | grep 'not guarded: no cgroup v2 is mounted: a flow whose packets leave through a device that is not attached' ||
+      fail "$(right warren icmp list)"
+SH
+}
+
+@test "its units are such as systemd takes, and do what they say" {
+  local packaging="$BATS_TEST_DIRNAME/../packaging"
+  if command -v systemd-analyze >/dev/null; then
+    local unit
+    for unit in connect serve; do
+      sed "s,@CMAKE_INSTALL_FULL_BINDIR@/warren,$WARREN," "$packaging/warren-icmp-$unit@.service.in" \
+        >"$BATS_TEST_TMPDIR/warren-icmp-$unit@.service"
+      run systemd-analyze verify --man=no "$BATS_TEST_TMPDIR/warren-icmp-$unit@.service"
+      echo "$output"
+      [ "$status" -eq 0 ]
+      [[ "$output" != *warren-icmp* ]]
+    done
+  fi
+  { echo "packaging='$packaging'"; cat <<'SH'; } | hosts
+    echo_server 51820
+    command_of() {  # UNIT KEY INSTANCE
+      sed -n "s/^$2=//p" "$packaging/warren-icmp-$1@.service.in" |
+        sed "s,@CMAKE_INSTALL_FULL_BINDIR@/,,; s/[$][$]/$/g; s,/etc/warren/%i,$PWD/$3,"
+    }
+    unit() { local host=$1; shift; INSTANCE=$3 ip netns exec $host bash -c "$(command_of "$@")"; }
+    ip -n right route add default via 10.9.0.1
+    unit right serve ExecStart 51820:alice:3fa2 >alice.ticket
+    unit left connect ExecStart alice
+    left warren icmp list | grep 'client of 10.9.0.2:51820 as alice, tag 3fa2' || fail "$(left warren icmp list)"
+    unit left connect ExecStop alice
+    unit right serve ExecStop 51820:alice:3fa2
+    exchange 51820
+SH
+}
