@@ -112,10 +112,10 @@ all_dead() {
     command -v "$tool" >/dev/null || skip "$tool is not installed: scripts/setup run"
   done
   pins="$(ls -R /sys/fs/bpf)"
-  run "$WARREN" bench icmp "${short[@]}" --only udp/icmp,udp/icmp+nat+software,wireguard-go/icmp,relay
+  run "$WARREN" bench icmp "${short[@]}" --only udp/icmp,udp/icmp+nat+software,udp+nat66,udp/icmp+nat66+software,wireguard-go/icmp,relay
   [ "$status" -eq 0 ]
   jq -e 'all(.results[]; .failed == null and .skipped == null)' out/results.json
-  jq -e '[.results[] | select(.gbps.median != null)] | length == 16 and all(.gbps.median > 0)' out/results.json
+  jq -e '[.results[] | select(.gbps.median != null)] | length == 20 and all(.gbps.median > 0)' out/results.json
   jq -e '.results[0].commands | any(test("icmp serve --port 5201 .*--checksum balance"))' out/results.json
   # The ticket that one host printed is what the other was given.
   jq -e '.results[0].commands | any(test("icmp connect warren-icmp:bench@10.0.2.1:5201/[0-9a-f]{4} "))' out/results.json
