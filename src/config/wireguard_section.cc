@@ -134,7 +134,7 @@ void read_config_file(TomlTable& section, WireguardSettings& settings,
     return;
   }
   settings.tun.addresses = std::move(file->addresses);
-  if (file->mtu) settings.tun.mtu = *file->mtu;
+  if (file->mtu) settings.tun.mtu = file->mtu;
   settings.device = std::move(file->device);
   for (auto& table : section.tables("peer")) {
     const auto key = table.parse("public-key", parse_public_key);

@@ -7,8 +7,8 @@
 namespace warren::net {
 
 Setting device_exists(const std::string& device, const std::string& kind, std::string parameters,
-                      std::function<Result<bool>(netlink::Socket&)> same,
-                      std::function<Result<>(netlink::Socket&)> create) {
+                      const std::function<Result<bool>(netlink::Socket&)>& same,
+                      const std::function<Result<>(netlink::Socket&)>& create) {
   Setting setting{
       .key = fmt::format("{} {}", kind, device), .value = std::move(parameters), .essential = true};
   setting.there = [=](netlink::Socket& socket) -> Result<bool> {
@@ -97,7 +97,7 @@ Setting has_mac(const std::string& device, const MacAddress& mac) {
   return setting;
 }
 
-Setting has_mtu(const std::string& device, std::string text, MtuSource wanted) {
+Setting has_mtu(const std::string& device, std::string text, const MtuSource& wanted) {
   Setting setting{.key = "MTU of " + device, .value = std::move(text)};
   setting.there = [=](netlink::Socket& socket) -> Result<bool> {
     const auto link = socket.link(device);

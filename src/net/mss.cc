@@ -32,7 +32,7 @@ void add_rules(Table& table, const char* chain, std::uint32_t mtu, const std::st
 }  // namespace
 
 void add_mss_clamp(Settings& settings, const std::string& device, const MssClamp& clamp,
-                   MtuSource fits) {
+                   const MtuSource& fits) {
   if (!clamp.on) return;
   const auto name = table_name("mss-" + device);
   const auto json = [=](netlink::Socket& socket) -> Result<std::string> {

@@ -36,7 +36,7 @@ std::string whole(const std::string& family, const std::string& name, const std:
 }  // namespace
 
 Setting has_table(const std::string& family, const std::string& name, std::string text,
-                  RulesSource json) {
+                  const RulesSource& json) {
   Setting setting{.key = fmt::format("nftables {} {}", family, name), .value = std::move(text)};
   const auto applied = std::make_shared<std::string>();
   setting.there = [=](netlink::Socket& socket) -> Result<bool> {

@@ -131,7 +131,7 @@ void add_same_way_back(Settings& settings, const std::string& device,
                        const std::optional<IpAddress>& gateway);
 /// `fits` tells the MTU that segments must fit (mss.cc).
 void add_mss_clamp(Settings& settings, const std::string& device, const MssClamp& clamp,
-                   MtuSource fits);
+                   const MtuSource& fits);
 [[nodiscard]] MtuSource mtu_of_device(const std::string& device);
 /// The name of a table of ours, for one purpose: "warren-home-zone-lan".
 [[nodiscard]] std::string table_name(const std::string& purpose);

@@ -48,13 +48,13 @@ using Settings = std::vector<Setting>;
 [[nodiscard]] Setting has_mac(const std::string& device, const MacAddress& mac);
 /// `wanted` is asked each time, because it may follow from another device's MTU.
 using MtuSource = std::function<Result<std::uint32_t>(netlink::Socket&)>;
-[[nodiscard]] Setting has_mtu(const std::string& device, std::string text, MtuSource wanted);
+[[nodiscard]] Setting has_mtu(const std::string& device, std::string text, const MtuSource& wanted);
 [[nodiscard]] Setting has_mtu(const std::string& device, std::uint32_t mtu);
 /// Makes `device`, with what `create` does; notes whose it is in its alias.
 [[nodiscard]] Setting device_exists(const std::string& device, const std::string& kind,
                                     std::string parameters,
-                                    std::function<Result<bool>(netlink::Socket&)> same,
-                                    std::function<Result<>(netlink::Socket&)> create);
+                                    const std::function<Result<bool>(netlink::Socket&)>& same,
+                                    const std::function<Result<>(netlink::Socket&)>& create);
 
 // Addresses, routes, rules.
 [[nodiscard]] Setting has_address(const std::string& device, const IpPrefix& address);
@@ -77,6 +77,6 @@ struct DeviceRoute {
 /// the end of the transaction; it is asked each time, because rules name MTUs and addresses.
 using RulesSource = std::function<Result<std::string>(netlink::Socket&)>;
 [[nodiscard]] Setting has_table(const std::string& family, const std::string& name,
-                                std::string text, RulesSource json);
+                                std::string text, const RulesSource& json);
 
 }  // namespace warren::net

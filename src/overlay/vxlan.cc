@@ -99,10 +99,10 @@ Result<> VxlanEngine::configure(const VxlanConfig& config) {
 }
 
 void VxlanEngine::set_peers(const std::vector<IpAddress>& addresses) {
-  for (PeerId id = 0; id < peers_.size(); ++id) {
-    auto& peer = peers_[id];
+  for (std::size_t i = 0; i < peers_.size(); ++i) {
+    auto& peer = peers_[i];
     if (peer == nullptr || std::ranges::find(addresses, peer->address) != addresses.end()) continue;
-    table_.erase_owner(id);
+    table_.erase_owner(static_cast<PeerId>(i));
     by_address_.erase(peer->address);
     peer.reset();
   }
