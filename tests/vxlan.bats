@@ -234,7 +234,9 @@ SH
         run_on a
         run_on b
         until_true a ping -q -c 1 -W 1 10.7.0.2
-        a ping -q -c 3 -i 0.05 -s 1472 -M do 10.7.0.2
+        # Who forbids fragments is told; who does not, is not.
+        ip -n a route flush cache
+        a ping -c 3 -i 0.05 -s 1472 -M dont 10.7.0.2
         b ping -q -c 3 -i 0.05 -s 20000 10.7.0.1
         transfer a b 10.7.0.2
         stop_on a

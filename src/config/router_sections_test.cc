@@ -186,7 +186,7 @@ address = ["192.168.35.2/24"]
   const auto* settings = user_vxlan(*spec, "vx8");
   ASSERT_NE(settings, nullptr);
   EXPECT_EQ(settings->vxlan.vni, 8U);
-  EXPECT_EQ(settings->local_of, "eth0");
+  EXPECT_EQ(settings->over, "eth0");
   EXPECT_FALSE(settings->vxlan.packets);
   EXPECT_EQ(settings->vxlan.addresses.size(), 1U);
   ASSERT_TRUE(settings->device);

@@ -152,7 +152,9 @@ void VxlanJoiner::make_ours(std::size_t index, VxlanSection section, DescribedNo
   settings.port = section.port;
   settings.ipv6 = section.ipv6;
   settings.local = local;
-  if (!local) settings.local_of = section.over.text;
+  settings.over = section.over.text;
+  // The device's MTU is a promise to hosts; what fits is what `auto` promises.
+  settings.vxlan.carries_large = section.mtu.kind != l3::MtuChoice::Kind::automatic;
   if (section.device) {
     auto& device = settings.device.emplace();
     device.mode = TunMode::tap;

@@ -165,6 +165,8 @@ class Socket {
   // Bridges and VXLAN.
   Result<> create_bridge(const BridgeConfig& config);
   Result<> create_vxlan(const VxlanConfig& config);
+  /// Another source address, of the same family.
+  Result<> set_vxlan_local(std::string_view name, const IpAddress& local);
   /// As the kernel has it now.
   [[nodiscard]] Result<VxlanConfig> vxlan(std::string_view name);
   /// `master` empty: the port of no bridge.

@@ -43,6 +43,18 @@ Result<> Socket::create_vxlan(const VxlanConfig& config) {
   return done;
 }
 
+Result<> Socket::set_vxlan_local(std::string_view name, const IpAddress& local) {
+  Message message(RTM_NEWLINK, 0, ifinfomsg{});
+  message.nest(IFLA_LINKINFO, [&] {
+    message.put(IFLA_INFO_KIND, "vxlan");
+    message.nest(IFLA_INFO_DATA, [&] {
+      message.put(local.ipv6 ? std::uint16_t{IFLA_VXLAN_LOCAL6} : std::uint16_t{IFLA_VXLAN_LOCAL},
+                  local);
+    });
+  });
+  return change_link(name, fmt::format("let {} send from {}", name, local.to_string()), message);
+}
+
 namespace {
 
 void parse_vxlan(const nlattr* data, VxlanConfig& vxlan) {

@@ -69,10 +69,10 @@ Setting vxlan_exists(const std::string& name, const VxlanSection& section) {
     // The device below is gone, or has no address yet. It will come back, and this one is not to be
     // made anew, out of its bridge, for that.
     if (!wanted) return present->vni == section.vni && present->port == section.port;
+    // The address of `over` may change any time, and is no reason either: see sends_from.
     return present->vni == wanted->vni && present->port == wanted->port &&
-           present->local == wanted->local && present->lower == wanted->lower &&
-           present->learning == wanted->learning && present->tos == wanted->tos &&
-           (!wanted->mac || present->mac == wanted->mac);
+           present->lower == wanted->lower && present->learning == wanted->learning &&
+           present->tos == wanted->tos && (!wanted->mac || present->mac == wanted->mac);
   };
   const auto create = [=](netlink::Socket& socket) -> Result<> {
     const auto wanted = device_of(name, section, socket);
@@ -80,6 +80,26 @@ Setting vxlan_exists(const std::string& name, const VxlanSection& section) {
     return socket.create_vxlan(*wanted);
   };
   return device_exists(name, "vxlan", parameters(section), same, create);
+}
+
+// The source address, which is that of `over` at any time.
+Setting sends_from(const std::string& name, const VxlanSection& section) {
+  Setting setting{
+      .key = "source of " + name,
+      .value = section.local ? section.local->to_string() : "the address of " + section.over.text};
+  setting.there = [=](netlink::Socket& socket) -> Result<bool> {
+    const auto wanted = vxlan_source(section, socket);
+    const auto present = socket.vxlan(name);
+    // Without an address there nothing can be sent; the former one stays until there is.
+    return present && (!wanted || present->local == *wanted);
+  };
+  setting.undo = [=](netlink::Socket&) -> Result<Undo> { return Undo{{"link", name}}; };
+  setting.apply = [=](netlink::Socket& socket) -> Result<> {
+    const auto wanted = vxlan_source(section, socket);
+    if (!wanted) return tl::unexpected(wanted.error());
+    return socket.set_vxlan_local(name, *wanted);
+  };
+  return setting;
 }
 
 MtuSource mtu_source(const VxlanSection& section) {
@@ -130,6 +150,8 @@ Settings settings_of(const std::string& name, const VxlanSection& section) {
   const bool kernel = section.engine != VxlanEngine::user;
   Settings settings;
   if (kernel) settings.push_back(vxlan_exists(name, section));
+  if (kernel && (section.local || !section.over.text.empty()))
+    settings.push_back(sends_from(name, section));
   if (section.device)
     settings.push_back(has_mtu(name, section.mtu.to_string(), mtu_source(section)));
   if (!section.over.text.empty())

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "offload/segment.h"
+#include "overlay/too_big.h"
 #include "wire/ethernet.h"
 #include "wire/headers.h"
 #include "wire/traffic_class.h"
@@ -28,6 +29,10 @@ constexpr std::size_t max_datagram = 65000;
 constexpr std::size_t max_segments = 64;
 /// Where flows are spread: ports that are nobody's (RFC 7348, section 5).
 constexpr std::uint16_t first_source_port = 49152;
+
+// Answers: one in a millisecond, and some at once.
+constexpr std::chrono::milliseconds answer_interval(1);
+constexpr auto answer_burst = 32 * answer_interval;
 
 std::uint64_t mix(std::uint64_t hash, std::uint64_t value) noexcept {
   hash = (hash ^ value) * 0x9e3779b97f4a7c15U;
@@ -134,6 +139,7 @@ void VxlanEngine::send_frames(Batch& batch, Time now) noexcept {
   for (std::size_t i = 0; i < batch.size(); ++i) send_frame(batch.take(i), now);
   batch.clear();
   flush();
+  if (!answers_.empty()) output_.return_frames(answers_);
 }
 
 void VxlanEngine::send_frame(Packet frame, Time now) noexcept {
@@ -144,6 +150,12 @@ void VxlanEngine::send_frame(Packet frame, Time now) noexcept {
   const Way way{one == no_peer ? std::span<const PeerId>(everybody_) : std::span(&one, 1),
                 source_for(bytes), class_for(bytes)};
   if (way.peers.empty()) return frames_.drop(DropReason::no_peer);
+  if (way_mtu_ != 0 && is_too_large(frame, way)) {
+    too_large_.add(1);
+    // Who is told what nobody knows to be beyond the tunnel, may be told something wrong.
+    if (one != no_peer && answer(frame, way, now) && !config_.carries_large)
+      return frames_.drop(DropReason::too_big);
+  }
   if (frame.offload().is_super_packet() && !config_.packets)
     return send_segments(std::move(frame), way);
   if (!frame.offload().is_super_packet() && frame.offload().checksum_pending()) {
@@ -152,6 +164,44 @@ void VxlanEngine::send_frame(Packet frame, Time now) noexcept {
   }
   if (config_.packets) return send_as_packets(std::move(frame), way);
   send_whole(std::move(frame), way);
+}
+
+bool VxlanEngine::is_too_large(const Packet& frame, const Way& way) const noexcept {
+  const auto outer = wire::vxlan_outer_length(peers_[way.peers[0]]->address.ipv6);
+  if (!frame.offload().is_super_packet()) return outer + frame.size() > way_mtu_;
+  const auto headers = wire::parse_headers(frame.bytes(), Medium::ethernet);
+  if (!headers) return false;
+  const auto payload = std::min<std::size_t>(frame.offload().gso_size, headers->payload_length());
+  return outer + headers->length() + payload > way_mtu_;
+}
+
+// True where the sender is one who is told, also if now is not the time to do it.
+bool VxlanEngine::answer(const Packet& frame, const Way& way, Time now) noexcept {
+  const auto headers = wire::parse_headers(frame.bytes(), Medium::ethernet);
+  const auto outer = wire::vxlan_outer_length(peers_[way.peers[0]]->address.ipv6);
+  if (!headers || way_mtu_ < outer + headers->l3) return false;
+  const auto mtu = way_mtu_ - outer - headers->l3;
+  if (!wants_answer(frame.bytes(), *headers, mtu)) return false;
+  if (next_answer_ > now + answer_burst || answers_.full()) return true;
+  next_answer_ = std::max(next_answer_, now) + answer_interval;
+  auto out = allocate();
+  if (!out) return true;
+  auto quoted = *headers;
+  if (frame.offload().is_super_packet()) {
+    // It complains about a packet that there would have been.
+    const auto plan = offload::SegmentPlan::make(frame.bytes(), frame.offload(), Medium::ethernet);
+    if (!plan || out.tailroom() < plan->segment_size(0)) return false;
+    out.resize(plan->segment_size(0));
+    plan->write_segment(0, out.data());
+    quoted.end = static_cast<std::uint32_t>(plan->segment_size(0));
+  } else {
+    out.resize(std::min(frame.size(), headers->l3 + max_quote(headers->ipv6)));
+    std::memcpy(out.data(), frame.data(), out.size());
+  }
+  write_answer(out, quoted, mtu);
+  answers_.push(std::move(out));
+  answers_given_.add(1);
+  return true;
 }
 
 // The last peer gets the frame itself, those before it copies.

@@ -62,6 +62,9 @@ struct VxlanConfig {
   std::vector<IpAddress> peers{};
   std::vector<StaticAddress> addresses{};
   bool learning = true;  ///< who is behind a peer, from what the peer sends
+  /// What is too large for the way leaves in fragments, also where its sender was told (set_way_mtu):
+  /// the segment has promised to carry it.
+  bool carries_large = false;
   /// Of outer headers; none: that of the frame. Congestion marks (ECN) always go along.
   std::optional<std::uint8_t> dscp = std::uint8_t{0};
   /// Flows are spread over so many source ports, so that routers and receivers can tell them apart;
@@ -98,6 +101,9 @@ class VxlanOutput {
   /// Whole IP packets and super-packets, with VxlanConfig::packets. Takes every packet, and leaves
   /// the batch empty.
   virtual void send_packets(Batch& packets) noexcept = 0;
+  /// Frames for those who sent some, that say that those were too large. Takes every frame, and
+  /// leaves the batch empty.
+  virtual void return_frames(Batch& frames) noexcept = 0;
   /// At most VxlanEngine::batch_frames, in order. They lie in datagrams that were received, until
   /// receive_datagrams() returns.
   virtual void deliver_frames(std::span<const std::span<const std::byte>> frames) noexcept = 0;
@@ -128,6 +134,15 @@ class VxlanEngine {
   /// nothing has changed.
   [[nodiscard]] Result<> configure(const VxlanConfig& config);
   [[nodiscard]] const VxlanConfig& config() const noexcept { return config_; }
+
+  /// The largest IP packet that the way to the peers takes in one piece; 0: not known. The sender of
+  /// a frame that comes to more, and that must not be fragmented, is told (too_big.h) where its
+  /// destination is known to be behind a peer, and the frame is dropped unless
+  /// VxlanConfig::carries_large; everything else leaves in fragments.
+  void set_way_mtu(std::size_t mtu) noexcept { way_mtu_ = mtu; }
+  /// Frames that came to more than that, a super-packet once; and answers that were given.
+  [[nodiscard]] std::uint64_t too_large() const noexcept { return too_large_.value(); }
+  [[nodiscard]] std::uint64_t answers() const noexcept { return answers_given_.value(); }
 
   /// Frames and super-packets for the peers. Leaves the batch empty.
   void send_frames(Batch& batch, Time now) noexcept;
@@ -169,6 +184,8 @@ class VxlanEngine {
   [[nodiscard]] PeerId find(const IpAddress& address) const noexcept;
 
   void send_frame(Packet frame, Time now) noexcept;
+  [[nodiscard]] bool is_too_large(const Packet& frame, const Way& way) const noexcept;
+  [[nodiscard]] bool answer(const Packet& frame, const Way& way, Time now) noexcept;
   void send_as_packets(Packet frame, const Way& way) noexcept;
   void send_packet(Packet frame, Peer& peer, const Way& way) noexcept;
   void send_whole(Packet frame, const Way& way) noexcept;
@@ -196,6 +213,11 @@ class VxlanEngine {
 
   Batch held_;                 ///< what the datagrams lie in, or the packets to be sent
   std::uint16_t next_id_ = 0;  ///< of IPv4 packets
+  std::size_t way_mtu_ = 0;
+  Batch answers_;
+  Time next_answer_{};  ///< when the next one may be given, or somewhat earlier
+  Counter too_large_;
+  Counter answers_given_;
   std::array<VxlanDatagram, batch_datagrams> datagrams_;
   std::size_t datagram_count_ = 0;
   std::array<std::span<const std::byte>, batch_frames> delivered_;

@@ -7,6 +7,7 @@
 #include "core/fuzzing.h"
 #include "offload/segment.h"
 #include "overlay/vxlan.h"
+#include "wire/headers.h"
 #include "wire/testing.h"
 #include "wire/vxlan.h"
 #include "wire/vxlan_outer.h"
@@ -55,6 +56,14 @@ struct End : VxlanOutput {
     }
     batch.clear();
   }
+  void return_frames(Batch& batch) noexcept override {
+    require(!batch.empty());
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      require(batch.bytes(i).size() <= 14 + 8 + 1280);
+      require(wire::parse_headers(batch.bytes(i), Medium::ethernet).has_value());
+    }
+    batch.clear();
+  }
   void deliver_frames(std::span<const std::span<const std::byte>> list) noexcept override {
     require(!list.empty() && list.size() <= VxlanEngine::batch_frames);
     for (const auto frame : list)
@@ -70,6 +79,8 @@ struct End : VxlanOutput {
     for (std::uint8_t i = 0; i < 4; ++i)
       if ((which >> i & 1) != 0) config.peers.push_back(peer(i));
     config.learning = (which & 0x10) == 0;
+    config.carries_large = (which & 0x80) != 0;
+    engine.set_way_mtu((which & 0x0c) == 0 ? 0 : 1400);
     if ((which & 0x21) == 0x21) config.addresses = {{{{2, 0, 0, 0, 0, 2}}, peer(0)}};
     if ((which & 0x40) != 0) {
       std::erase_if(config.peers, [](const IpAddress& address) { return address.ipv6; });

@@ -107,6 +107,11 @@ struct End : VxlanOutput {
       packets.push_back({Bytes(batch.bytes(i).begin(), batch.bytes(i).end()), batch.offload(i)});
     batch.clear();
   }
+  void return_frames(Batch& batch) noexcept override {
+    for (std::size_t i = 0; i < batch.size(); ++i)
+      returned.emplace_back(batch.bytes(i).begin(), batch.bytes(i).end());
+    batch.clear();
+  }
   void deliver_frames(std::span<const std::span<const std::byte>> list) noexcept override {
     EXPECT_LE(list.size(), VxlanEngine::batch_frames);
     for (const auto& frame : list) delivered.emplace_back(frame.begin(), frame.end());
@@ -118,6 +123,7 @@ struct End : VxlanOutput {
   std::vector<Sent> sent;
   std::vector<offload::SuperPacket> packets;
   std::vector<Bytes> delivered;
+  std::vector<Bytes> returned;
   VxlanEngine engine;
 };
 

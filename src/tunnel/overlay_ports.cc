@@ -102,6 +102,7 @@ void OverlayTraffic::fragment(OverlayPort& from, std::span<const std::byte> pack
     if (!piece) return from.received.drop(DropReason::no_buffer);
     piece.resize(plan->fragment_size(i));
     plan->write_fragment(i, piece.data());
+    fragments_.add(1);
     out.push(std::move(piece));
   }
 }

@@ -78,6 +78,8 @@ class OverlayTraffic {
   /// They outlive this, or the next call.
   void set_ports(std::vector<OverlayPort*> ports);
   void set_mtu(std::size_t mtu) noexcept { mtu_ = mtu; }
+  /// That were made of what was too large.
+  [[nodiscard]] std::uint64_t fragments() const noexcept { return fragments_.value(); }
 
   /// Packets for the peers. While the engine receives they wait, since it may not be called.
   void send(OverlayPort& from, Batch& batch) noexcept;
@@ -105,6 +107,7 @@ class OverlayTraffic {
   std::vector<OverlayPort*> ports_;
   std::size_t mtu_ = 1420;
   std::uint32_t next_id_ = 1;
+  Counter fragments_;
   bool engine_receives_ = false;
   std::array<Batch, waiting_batches> waiting_;
   std::size_t waiting_count_ = 0;

@@ -129,6 +129,7 @@ TEST_F(OverlayPortsTest, WhatFitsPassesAndTheRestIsFragmented) {
   ASSERT_EQ(sent.size(), 3U);
   EXPECT_EQ(sent[1].size(), 1420U);
   EXPECT_EQ(sent[2].size(), 150U);
+  EXPECT_EQ(traffic.fragments(), 2U);
   auto never = message(1514);
   never.dont_fragment = true;
   send(wire::testing::build(never));

@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "io/tun_change.h"
 #include "linux/netlink.h"
+#include "linux/netlink_events.h"
 #include "offload/unfinished.h"
 #include "tunnel/device_writer.h"
 #include "tunnel/vxlan_sockets.h"
@@ -25,6 +26,7 @@ namespace {
 
 // Super-packets that are being sent, or on their way into the port.
 constexpr std::size_t pool_packets = 4 * Batch::capacity;
+constexpr auto settle_time = std::chrono::milliseconds(20);  // changes come in bursts
 
 class VxlanNode final : public Node,
                         private overlay::VxlanOutput,
@@ -38,7 +40,9 @@ class VxlanNode final : public Node,
         pool_(std::move(pool)),
         port_(*this),
         over_(*this),
-        engine_(*this, *pool_, port_.received, table, seed) {}
+        engine_(*this, *pool_, port_.received, table, seed),
+        way_changed_(loop, [this] { follow_way(); }),
+        frames_wait_(loop, [this] { port_.deliver(returned_); }) {}
   ~VxlanNode() override {
     if (sockets_) sockets_->remove(*this);
   }
@@ -111,10 +115,13 @@ class VxlanNode final : public Node,
   [[nodiscard]] Result<> configure(const VxlanNodeSettings& settings);
   [[nodiscard]] Result<> open_sockets(const VxlanNodeSettings& settings);
   [[nodiscard]] Result<> open_device(const TunConfig& device);
+  [[nodiscard]] Result<> watch_way();
+  void follow_way();
   void give_to_port() noexcept;
   // VxlanOutput
   void send_datagrams(std::span<const VxlanDatagram> datagrams) noexcept override;
   void send_packets(Batch& packets) noexcept override { over_.send(packets); }
+  void return_frames(Batch& frames) noexcept override;
   void deliver_frames(std::span<const std::span<const std::byte>> frames) noexcept override;
   // VxlanSockets::Receiver
   void receive_datagrams(std::span<const ReceivedVxlan> datagrams) noexcept override {
@@ -146,6 +153,13 @@ class VxlanNode final : public Node,
   std::vector<UdpPort> source_ports_;  ///< what flows leave from, where they are spread
   UdpWriter writer_;
   SendBatch::Outcome sent_;
+
+  std::optional<netlink::Socket> netlink_;
+  std::optional<netlink::Events> events_;
+  std::unique_ptr<Loop::Watch> events_watch_;
+  Timer way_changed_;
+  Batch returned_;  ///< for the port: whoever sends does not receive meanwhile
+  Timer frames_wait_;
 };
 
 // Set-up.
@@ -157,14 +171,14 @@ bool is_link_local(const IpAddress& address) {
 // Where messages come from, if that is told.
 Result<std::optional<IpAddress>> source_of(const VxlanNodeSettings& settings,
                                            netlink::Socket& socket) {
-  if (settings.local || settings.local_of.empty()) return settings.local;
-  const auto addresses = socket.addresses(settings.local_of);
+  if (settings.local || settings.over.empty()) return settings.local;
+  const auto addresses = socket.addresses(settings.over);
   if (!addresses) return tl::unexpected(addresses.error());
   for (const auto& [address, length] : *addresses)
     if (address.ipv6 == settings.ipv6 && !is_link_local(address)) return address;
   return fail(fmt::format("{} has no {} address, which VXLAN needs as its source: give it one, or "
                           "say local = \"...\"",
-                          settings.local_of, settings.ipv6 ? "IPv6" : "IPv4"),
+                          settings.over, settings.ipv6 ? "IPv6" : "IPv4"),
               EADDRNOTAVAIL);
 }
 
@@ -186,22 +200,65 @@ Result<> check_peers(const VxlanNodeSettings& settings, netlink::Socket& socket)
   return {};
 }
 
+// The MTU of the device by which messages leave; 0 where that is not known.
+std::size_t way_mtu(const VxlanNodeSettings& settings, netlink::Socket& socket) {
+  if (!settings.over.empty()) {
+    const auto link = socket.link(settings.over);
+    return link ? link->mtu : 0;
+  }
+  if (settings.vxlan.peers.empty()) return 0;
+  const auto way = socket.route_to(settings.vxlan.peers.front());
+  if (!way) return 0;
+  const auto link = socket.link(way->device);
+  return link ? link->mtu : 0;
+}
+
 Result<> VxlanNode::start(const VxlanNodeSettings& settings) {
+  if (auto done = watch_way(); !done) return done;
   if (auto done = configure(settings); !done) return done;
   if (auto done = open_sockets(settings); !done) return done;
   return settings.device ? open_device(*settings.device) : Result<>();
 }
 
 Result<> VxlanNode::configure(const VxlanNodeSettings& settings) {
-  auto socket = netlink::Socket::open();
-  if (!socket) return tl::unexpected(socket.error());
-  const auto source = source_of(settings, *socket);
+  const auto source = source_of(settings, *netlink_);
   if (!source) return tl::unexpected(source.error());
-  if (auto good = check_peers(settings, *socket); !good) return good;
+  if (auto good = check_peers(settings, *netlink_); !good) return good;
   if (auto done = engine_.configure(settings.vxlan); !done) return done;
   source_ = *source;
   settings_ = settings;
+  engine_.set_way_mtu(way_mtu(settings, *netlink_));
   return {};
+}
+
+// Of the namespace where the sockets are.
+Result<> VxlanNode::watch_way() {
+  auto socket = netlink::Socket::open();
+  if (!socket) return tl::unexpected(socket.error());
+  netlink_.emplace(std::move(*socket));
+  auto events = netlink::Events::open();
+  if (!events) return tl::unexpected(events.error());
+  events_.emplace(std::move(*events));
+  auto watch = loop_.watch(events_->fd(), [this] {
+    events_->clear();
+    // Not put off by later events: where routes change all the time, that would be for ever.
+    if (way_changed_.when() == Clock::time_point::max())
+      way_changed_.set(loop_.now() + settle_time);
+  });
+  if (!watch) return tl::unexpected(watch.error());
+  events_watch_ = std::move(*watch);
+  return {};
+}
+
+// While there is no address the former one stays: nothing could be sent anyway.
+void VxlanNode::follow_way() {
+  way_changed_.cancel();
+  engine_.set_way_mtu(way_mtu(settings_, *netlink_));
+  const auto source = source_of(settings_, *netlink_);
+  if (!source || *source == source_) return;
+  log::info("{}: sends from {} now, which is the address of {}", name(), (*source)->to_string(),
+            settings_.over);
+  source_ = *source;
 }
 
 Result<> VxlanNode::open_sockets(const VxlanNodeSettings& settings) {
@@ -281,6 +338,10 @@ std::vector<std::pair<std::string, std::string>> VxlanNode::details() const {
                          fmt::format("{} sent, {} received, {} addresses", peer.sent, peer.received,
                                      peer.addresses));
   });
+  if (engine_.too_large() != 0) {
+    details.emplace_back("too large for the way", std::to_string(engine_.too_large()));
+    details.emplace_back("senders told", std::to_string(engine_.answers()));
+  }
   if (sent_.too_big != 0) details.emplace_back("too big to send", std::to_string(sent_.too_big));
   if (sent_.failed != 0) details.emplace_back("not sent", std::to_string(sent_.failed));
   const auto add_drops = [&](std::string_view what, const Counters& counters) {
@@ -350,6 +411,18 @@ void VxlanNode::deliver_frames(std::span<const std::span<const std::byte>> frame
     (void)coalescer_.add(frame, offload_of(frame));
   }
   give_to_port();
+}
+
+void VxlanNode::return_frames(Batch& frames) noexcept {
+  if (to_device_) {
+    for (std::size_t i = 0; i < frames.size(); ++i) to_device_->add(frames.bytes(i));
+    to_device_->flush();
+    return frames.clear();
+  }
+  for (std::size_t i = 0; i < frames.size() && !returned_.full(); ++i)
+    returned_.push(frames.take(i));
+  frames.clear();
+  frames_wait_.set(loop_.now());
 }
 
 void VxlanNode::give_to_port() noexcept {

@@ -8,8 +8,8 @@
 ///
 /// With a device it is what the kernel's VXLAN device would be, to be used in bridges; without one it
 /// has a port, to be linked to a switch. What comes from the network is coalesced to super-packets
-/// again. The outer packets may be fragmented on their way, as the kernel's own VXLAN permits it: a
-/// frame that is too large for the way arrives, only slower.
+/// again. The outer packets may be fragmented on their way, as the kernel's own VXLAN permits it; but
+/// senders that want to know are told what is too large (VxlanEngine::set_way_mtu).
 #pragma once
 
 #include <optional>
@@ -29,10 +29,10 @@ struct VxlanNodeSettings {
   std::uint16_t port = wire::vxlan_port;  ///< of all peers and of this host
   /// Of the peers and of `local`.
   bool ipv6 = false;
-  /// What messages come from; the kernel chooses otherwise.
+  /// What messages come from; otherwise the first address of `over`, or what the kernel chooses.
   std::optional<IpAddress> local{};
-  /// The same, where it is the first address of a device.
-  std::string local_of{};
+  /// The device that leads to the peers. Its MTU is what fits; its address is followed.
+  std::string over{};
   /// A TAP device in place of the port.
   std::optional<TunConfig> device{};
 

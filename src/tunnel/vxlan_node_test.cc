@@ -17,6 +17,7 @@
 #include "linux/netlink.h"
 #include "linux/netns.h"
 #include "offload/testing.h"
+#include "wire/bytes.h"
 
 namespace warren::tunnel {
 namespace {
@@ -261,14 +262,67 @@ TEST_F(VxlanNodeTest, SaysWhatItCannotDo) {
 
 TEST_F(VxlanNodeTest, TheSourceIsADevicesAddress) {
   auto settings = settings_for("2001:db8::2");
-  settings.local_of = "veth";
+  settings.over = "veth";
   start(a_, settings);
   EXPECT_EQ(detail(a_, "local"), "2001:db8::1");
-  settings.local_of = "nowhere";
+  settings.over = "nowhere";
   const auto none = a_.node->reconfigure(VxlanNodeConfig(settings));
   ASSERT_FALSE(none);
   EXPECT_THAT(none.error().message, HasSubstr("nowhere"));
   EXPECT_EQ(detail(a_, "local"), "2001:db8::1");
+}
+
+TEST_F(VxlanNodeTest, TheSourceFollowsTheDevice) {
+  auto settings = settings_for("192.0.2.2");
+  settings.over = "veth";
+  start(a_, settings);
+  EXPECT_EQ(detail(a_, "local"), "192.0.2.1");
+  auto socket = must(netlink::Socket::open(a_.netns.get()));
+  must(socket.remove_address("veth", must(IpPrefix::parse("192.0.2.1/24"))));
+  must(socket.add_address("veth", must(IpPrefix::parse("192.0.2.77/24"))));
+  run_until([&] { return detail(a_, "local") == "192.0.2.77"; });
+  start(b_, settings_for("192.0.2.77"));
+  const auto frame = make_frame(everybody, alice, "from a new address");
+  run_until([&] {
+    if (b_.port.frames.empty()) send(a_, {frame});
+    return !b_.port.frames.empty();
+  });
+  // While there is none the former one stays.
+  must(socket.remove_address("veth", must(IpPrefix::parse("192.0.2.77/24"))));
+  must(socket.add_address("veth", must(IpPrefix::parse("192.0.2.78/24"))));
+  run_until([&] { return detail(a_, "local") == "192.0.2.78"; });
+}
+
+TEST_F(VxlanNodeTest, WhoForbidsFragmentsIsToldWhatFits) {
+  start_both("192.0.2.1", "192.0.2.2");
+  wire::testing::PacketSpec spec;
+  spec.medium = Medium::ethernet;
+  spec.payload.resize(1461);
+  const auto large = wire::testing::build(spec);
+  auto greeting = large;
+  greeting.resize(60);
+  std::swap_ranges(greeting.begin(), greeting.begin() + 6, greeting.begin() + 6);
+  greeting[12] = greeting[13] = std::byte{0x88};  // no IP
+  send(b_, {greeting});
+  run_until([&] { return !a_.port.frames.empty(); });
+  a_.port.frames.clear();
+  send(a_, {large, large});
+  EXPECT_TRUE(a_.port.frames.empty()) << "whoever sends is not given frames meanwhile";
+  run_until([&] { return a_.port.frames.size() == 2; });
+  const auto& answer = a_.port.frames[0];
+  EXPECT_EQ(answer.at(14 + 20), std::byte{3});
+  EXPECT_EQ(answer.at(14 + 21), std::byte{4});
+  EXPECT_EQ(wire::load16(answer.data() + 14 + 26), 1500 - 50);
+  EXPECT_TRUE(b_.port.frames.empty());
+  EXPECT_EQ(detail(a_, "senders told"), "2");
+  // The MTU of the way is followed as well.
+  for (const auto* host : {&b_, &a_})
+    must(must(netlink::Socket::open(host->netns.get())).set_mtu("veth", 1700));
+  run_until([&] {
+    if (b_.port.frames.empty()) send(a_, {large});
+    return !b_.port.frames.empty();
+  });
+  EXPECT_EQ(b_.port.frames[0], large);
 }
 
 // Their messages leave from one port, so that the kernel merges them on the way.

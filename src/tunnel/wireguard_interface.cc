@@ -181,6 +181,8 @@ std::vector<std::pair<std::string, std::string>> WireguardInterface::details() c
       {"peers", std::to_string(engine_.peer_count())},
       {"keys in memory",
        crypto::secrets_are_locked() ? "locked" : "not locked: raise LimitMEMLOCK"}};
+  if (overlays_.fragments() != 0)
+    details.emplace_back("fragments made", std::to_string(overlays_.fragments()));
   if (mark_ != 0) details.emplace_back("fwmark", fmt::format("{:#x}", mark_));
   return details;
 }
