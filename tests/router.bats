@@ -76,6 +76,50 @@ SH
 SH
 }
 
+# A segment has no router that could say what is too large for the tunnel: the tunnel's end says it.
+@test "who forbids fragments is told what fits, by either engine, and a transparent L2 carries it nevertheless" {
+  router <<'SH'
+    for ns in client pocket home; do
+      ip netns exec $ns sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0 net.ipv6.conf.default.accept_dad=0
+    done
+    ip -n client address add fd35::135/64 dev c0 nodad
+    sed -i 's/^address.*/address = ["192.168.35.1\/24", "fd35::1\/64"]/' home.toml
+    run_in home home.toml
+    for engine in kernel user; do
+      write_pocket "mtu = \"transparent\"
+engine = \"$engine\""
+      run_in pocket pocket.toml
+      until_true ping_home -c 1
+      for of in 192.168.35.1:1472 fd35::1:1452; do
+        host=${of%:*} size=${of##*:}
+        until_true client ping -q -c 1 -W 1 $host
+        client ip route flush cache; client ip -6 route flush cache
+        # The first one learns, those after it do not leave any more.
+        client ping -c 2 -i 0.2 -W 1 -M do -s $size $host >told.txt 2>&1 || true
+        grep -E 'mtu ?= ?1370' told.txt >/dev/null || fail "$engine: nobody told who pings $host: $(cat told.txt)"
+        client ping -q -c 3 -i 0.1 -W 1 -M do -s $((size - 130)) $host | grep ' 0% packet loss' || fail "$engine: what fits is lost"
+      done
+      [ $engine = kernel ] || warren status pocket --json | jq -e '.nodes[] | select(.name == "vx8") | .details["senders told"] | tonumber >= 2' >/dev/null || fail "$(warren status pocket)"
+      # Who does not listen is served with fragments by ours; the kernel's drops what it has answered.
+      client nft -f - <<'NFT'
+table inet deaf {
+  chain in {
+    type filter hook prerouting priority -400
+    icmp type destination-unreachable drop
+    icmpv6 type packet-too-big drop
+  }
+}
+NFT
+      client ip route flush cache; client ip -6 route flush cache
+      for of in 192.168.35.1:1472 fd35::1:1452; do
+        [ $engine = kernel ] || client ping -q -c 3 -i 0.1 -W 1 -M do -s ${of##*:} ${of%:*} | grep ' 0% packet loss' || fail "$engine: a transparent L2 lost something"
+      done
+      client nft delete table inet deaf
+      kill $pid_pocket; wait $pid_pocket || true
+    done
+SH
+}
+
 # bridge_to_router METHOD: the problem, the remedy, and what it must not bring.
 bridge_to_router() {
   { echo "method=$1"; cat <<'SH'; } | router
@@ -121,6 +165,64 @@ NFT
 
 @test "frames that are too large are routed, with a kernel program" {
   bridge_to_router tc
+}
+
+# The same over IPv6, where routers fragment nothing: the sender is told.
+bridge_to_router_ipv6() {
+  { echo "method=$1"; cat <<'SH'; } | router
+    for ns in client pocket home; do
+      ip netns exec $ns sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0 net.ipv6.conf.default.accept_dad=0
+    done
+    ip -n client address add fd35::135/64 dev c0 nodad
+    ping6_home() { client ping -q -i 0.1 -W 1 "$@" fd35::1; }
+    forget() { client ip -6 route flush cache; }
+    sed -i 's/^address.*/address = ["fd35::1\/64"]/' home.toml
+    run_in home home.toml
+    write_pocket 'mtu = 1370'
+    run_in pocket pocket.toml
+    until_true ping6_home -c 1
+    ! ping6_home -c 3 -s 2000 || fail "1500 bytes went through 1370"
+    ! client ip -6 route get fd35::1 | grep 'mtu 1370' || fail "somebody said it before"
+    bridge_lines="address = [\"fd35::137/64\"]
+bridge-to-router = [\"fd35::/64\"]
+bridge-to-router-with = \"$method\"" write_pocket 'mtu = 1370'
+    warren reload pocket
+    client tcpdump --immediate-mode -Uni c0 -w told 'icmp6 and (ip6[40] == 2 or ip6[40] == 137)' 2>tcpdump.err &
+    watcher=$!
+    until_true grep listening tcpdump.err
+    # "Packet too big" is said once, and the client fragments from then on.
+    until_true ping6_home -c 1 -s 2000
+    client ip -6 route get fd35::1 | grep 'mtu 1370' >/dev/null || fail "$(client ip -6 route get fd35::1)"
+    ping6_home -c 20 -s 2000 | grep ' 0% packet loss' || fail "large pings are lost"
+    until_true eval "tcpdump -nr told 2>/dev/null | grep 'packet too big, mtu 1370'"
+    forget
+    client ping -c 1 -W 2 -M do -s 1452 fd35::1 >df.txt 2>&1 || true
+    grep -E 'mtu ?= ?1370' df.txt || fail "nobody said 1370: $(cat df.txt)"
+    # Small frames are bridged: nobody takes a hop off.
+    forget
+    client ping -c 1 -W 1 fd35::1 | grep ttl=64 || fail "a small frame was routed"
+    kill $watcher; wait $watcher || true
+    ! tcpdump -nr told 2>/dev/null | grep -i redirect || fail "ICMP redirects"
+    # The file without it: as before.
+    bridge_lines='' write_pocket 'mtu = 1370'
+    warren reload pocket
+    forget
+    ! ping6_home -c 2 -s 2000 || fail "still routed"
+    kill $pid_pocket; wait $pid_pocket
+    [ -z "$(pocket nft list ruleset)" ] || fail "rules left"
+    [ ! -e /sys/fs/bpf/warren ] || [ -z "$(find /sys/fs/bpf/warren -type f)" ] || fail "programs left"
+SH
+}
+
+@test "IPv6 frames that are too large are routed, with nft, and their senders told" {
+  unshare --net nft -f - 2>/dev/null <<'NFT' || skip "this kernel's nf_tables has no meta expressions for bridges (CONFIG_NFT_BRIDGE_META)"
+    table bridge t { chain c { type filter hook prerouting priority -301; meta pkttype set host; ether daddr set 02:00:00:00:00:01; }; }
+NFT
+  bridge_to_router_ipv6 nft
+}
+
+@test "IPv6 frames that are too large are routed, with a kernel program, and their senders told" {
+  bridge_to_router_ipv6 tc
 }
 
 @test "what came in by a device is answered by it" {
@@ -378,8 +480,6 @@ clamp-mss = "auto"'
     ip -n client address add 172.16.0.1/24 dev e0
     client ping -c 1 -W 1 -I e0 172.16.0.2 >/dev/null || true
     doctor_finds client-on-both 'is in br-lan2 and in br-other'
-    pocket sysctl -qw net.ipv4.tcp_congestion_control=reno
-    doctor_finds congestion-control 'uses reno'
     pocket sysctl -qw net.bridge.bridge-nf-call-iptables=1
     doctor_finds bridge-netfilter 'bridge-nf-call-iptables is 1'
     ! pocket warren doctor pocket.toml >doctor.txt || fail "nothing is broken"

@@ -112,6 +112,18 @@ Result<Program> load(const Bridge& bridge, const BridgeToRouter& router) {
   return program;
 }
 
+// The kernel says "redirect" to whoever sends large packets through the router to a neighbour, and over
+// IPv6 no setting keeps it from that.
+Setting redirects_nobody(const std::string& bridge) {
+  const auto name = table_name("no-redirects-" + bridge);
+  Table table("ip6", name);
+  table.chain("output", "filter", "output", 0);
+  table.rule("output", {match(meta("oifname"), "==", bridge),
+                        match(payload("icmpv6", "type"), "==", "nd-redirect"), statement("drop")});
+  return has_table("ip6", name, "no IPv6 redirects by " + bridge,
+                   [=](netlink::Socket&) -> Result<std::string> { return table.text(); });
+}
+
 Setting redirects(const std::string& port, const std::string& bridge,
                   const BridgeToRouter& router) {
   Setting setting{.key = "large frames of " + port,
@@ -165,6 +177,7 @@ void add_bridge_to_router(Settings& settings, const std::string& bridge,
   // The kernel sends redirects where either of the two allows it.
   for (const auto& device : {std::string("all"), bridge})
     settings.push_back(has_sysctl("net/ipv4/conf/" + device + "/send_redirects", "0"));
+  if (ipv6) settings.push_back(redirects_nobody(bridge));
   using Method = BridgeToRouter::Method;
   const bool nft =
       router.method == Method::nft || (router.method == Method::automatic && nft_can());
