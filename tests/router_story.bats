@@ -60,6 +60,43 @@ router_prologue+='
 SH
 }
 
+@test "a client on the far L2 is told the MTU of IPv6 by router advertisements" {
+  needs dnsmasq
+  router <<'SH'
+    for ns in client home; do
+      ip netns exec $ns sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0
+    done
+    sed -i 's/^address.*/address = ["fd35::1\/64"]/' home.toml
+    run_in home home.toml
+    write_pocket
+    run_in pocket pocket.toml
+    # advertise LINE: a dnsmasq at home that gives addresses out by router advertisements.
+    advertise() {
+      printf '%s\n' "$1" >dnsmasq.conf
+      ip netns exec home dnsmasq --keep-in-foreground --port=0 --user=root --interface=br-lan --bind-dynamic --enable-ra \
+        --dhcp-range=fd35::,ra-only --pid-file= --conf-file=/mnt/dnsmasq.conf 2>>/mnt/log &
+      dnsmasq=$!
+      # As a client that has just come: it asks.
+      client sysctl -qw net.ipv6.conf.c0.disable_ipv6=1
+      client sysctl -qw net.ipv6.conf.c0.disable_ipv6=0 net.ipv6.conf.c0.accept_ra=2
+      until_true eval "client ip -6 -o address show dev c0 scope global -tentative | grep fd35::"
+    }
+    ping6_home() { client ping -q -i 0.1 -W 1 "$@" fd35::1; }
+    # Nobody tells: the client keeps 1500, and what it sends is lost.
+    advertise 'ra-param=br-lan,mtu:off,600'
+    until_true ping6_home -c 1
+    [ "$(client sysctl -n net.ipv6.conf.c0.mtu)" -eq 1500 ] || fail "it was told"
+    ! ping6_home -c 2 -s 2000 || fail "1500 bytes went through 1370"
+    kill $dnsmasq; wait $dnsmasq || true
+    # The line that `warren plan` has for home's dnsmasq.
+    line=$(home warren plan home.toml --wireguard wg0 | grep -o 'ra-param=.*')
+    advertise "$line"
+    until_true eval '[ "$(client sysctl -n net.ipv6.conf.c0.mtu)" -eq 1370 ]'
+    until_true ping6_home -c 1
+    ping6_home -c 5 -s 2000 | grep ' 0% packet loss' || fail "it still loses"
+SH
+}
+
 @test "a router that asks for an address on the far L2 loses its default route, one that does not keeps it" {
   needs dnsmasq udhcpc
   router <<'SH'
@@ -232,5 +269,143 @@ TOML
     until_true client2_pings 192.168.35.135
     wait $flow
     grep ' 0% packet loss' flow.txt || fail "$(cat flow.txt)"
+SH
+}
+
+# The source address is a part of who a peer is.
+@test "a VXLAN follows the address of the device below it" {
+  router <<'SH'
+    # Ours takes nothing from strangers.
+    sed -i 's/^peers.*/peers = ["10.0.31.104"]\nengine = "user"/' home.toml
+    run_in home home.toml
+    for engine in kernel user; do
+      write_pocket "engine = \"$engine\""
+      run_in pocket pocket.toml
+      # The router has an address that home does not expect.
+      ! ping_home -c 2 || fail "home takes from strangers"
+      before=$(pocket cat /sys/class/net/vx8/ifindex)
+      # It gets another: from a DHCP client, by hand, or from a provider that calls it anew.
+      ip -n pocket address delete 10.0.31.103/24 dev wg0
+      ip -n pocket address add 10.0.31.104/24 dev wg0
+      until_true ping_home -c 1
+      [ "$(pocket cat /sys/class/net/vx8/ifindex)" = "$before" ] || fail "vx8 was made anew"
+      [ "$(basename "$(pocket readlink /sys/class/net/vx8/master)")" = br-lan2 ] || fail "vx8 left its bridge"
+      [ $engine = kernel ] || warren status pocket | grep '10.0.31.104' >/dev/null || fail "$(warren status pocket)"
+      # While there is none, it waits.
+      ip -n pocket address flush dev wg0
+      ! ping_home -c 2 || fail "without an address"
+      ip -n pocket address add 10.0.31.104/24 dev wg0
+      until_true ping_home -c 1
+      ip -n pocket address flush dev wg0
+      ip -n pocket address add 10.0.31.103/24 dev wg0
+      kill $pid_pocket; wait $pid_pocket || true
+    done
+SH
+}
+
+# finds KIND TEXT: whether doctor says so, on the router.
+# shellcheck disable=SC2016
+router_prologue+='
+    finds() {
+      pocket warren doctor pocket.toml --json >doctor.json || true
+      jq -e --arg kind "$1" --arg what "${2:-}" ".findings | any(.kind == \$kind and ((.what + .why) | contains(\$what)))" doctor.json >/dev/null
+    }
+'
+
+@test "a client that is on both LANs answers by the wrong one, and doctor names it" {
+  router <<'SH'
+    wire pocket lan4 client e0
+    ip -n client link set e0 address "$(client cat /sys/class/net/c0/address)"
+    ip -n client address add 192.168.1.2/24 dev e0
+    ip -n client route add default via 192.168.1.1
+    client sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.e0.rp_filter=0
+    home sysctl -qw net.ipv4.conf.all.rp_filter=1
+    ip -n home route add 192.168.1.0/24 via 10.0.31.103
+    ip -n pocket route add 192.168.35.0/24 via 10.0.31.1
+    run_in home home.toml
+    write_pocket
+    cat >>pocket.toml <<'TOML'
+[bridge.br-lan]
+ports = ["lan4"]
+address = ["192.168.1.1/24"]
+[zone.lan]
+devices = ["br-lan"]
+forward = ["home"]
+[zone.home]
+devices = ["wg0"]
+forward = ["lan"]
+TOML
+    run_in pocket pocket.toml
+    until_true ping_home -c 1
+    until_true client ping -q -c 1 -W 1 192.168.1.1
+    # Home asks by the router, the client answers by the L2, where home expects no such sender.
+    from_home() { home ping -q -c 1 -W 1 -I 192.168.35.1 192.168.1.2; }
+    ! from_home || fail "the answer came the other way"
+    until_true finds client-on-both 'is in br-lan and in br-lan2' || fail "$(cat doctor.json)"
+    # It is in one of them.
+    ip -n client link set c0 down
+    until_true from_home
+    until_true eval '! finds client-on-both'
+SH
+}
+
+@test "a strict rp_filter drops in silence what doctor counts" {
+  router <<'SH'
+    ip netns add site
+    ip -n site link set lo up
+    wire site s0 home eth1
+    ip -n site address add 192.168.36.2/24 dev s0
+    ip -n site route add default via 192.168.36.1
+    ip -n home address add 192.168.36.1/24 dev eth1
+    home sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.wg0.rp_filter=0
+    run_in home home.toml
+    bridge_lines='address = ["192.168.35.137/24"]' write_pocket
+    ip -n pocket route add default via 10.0.31.1 dev wg0
+    run_in pocket pocket.toml
+    until_true home ping -q -c 1 -W 1 192.168.35.137
+    from_site() { ip netns exec site ping -q -c 1 -W 1 192.168.35.137; }
+    pocket sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.br-lan2.rp_filter=0
+    until_true from_site
+    ! finds rp-filter || fail "$(cat doctor.json)"
+    # The default of some distributions.
+    pocket sysctl -qw net.ipv4.conf.all.rp_filter=1
+    ! from_site || fail "rp_filter let it pass"
+    finds rp-filter 'strict on br-lan2' || fail "$(cat doctor.json)"
+    ! finds rp-filter ': 0 packets' || fail "$(cat doctor.json)"
+    # What doctor proposes.
+    fix=$(jq -r '.findings[] | select(.kind == "rp-filter") | .fix' doctor.json | cut -d';' -f1)
+    pocket bash -c "$fix"
+    from_site
+    ! finds rp-filter || fail "$(cat doctor.json)"
+SH
+}
+
+@test "doctor judges congestion control by what the path does" {
+  needs iperf3
+  router <<'SH'
+    write_pocket
+    transfer() {
+      home iperf3 -s -1 -D -p "$1" >/dev/null
+      until_true pocket timeout 15 iperf3 -c 10.0.31.1 -p "$1" -n "$2" --connect-timeout 1000
+    }
+    run_in home home.toml
+    run_in pocket pocket.toml
+    # What a namespace may always have; cubic is judged alike.
+    pocket sysctl -qw net.ipv4.tcp_congestion_control=reno
+    ! finds congestion-control || fail "nothing was sent yet: $(cat doctor.json)"
+    transfer 5201 5M
+    ! finds congestion-control || fail "it is right where nothing is lost: $(cat doctor.json)"
+    home nft -f - <<'NFT'
+table inet weak {
+  chain air {
+    type filter hook input priority 0
+    iifname "wg0" tcp dport 5202 numgen random mod 100 < 4 drop
+  }
+}
+NFT
+    transfer 5202 20M
+    finds congestion-control 'uses reno, and had to send' || fail "$(cat doctor.json; pocket cat /proc/net/snmp)"
+    pocket sysctl -qw net.ipv4.tcp_congestion_control=bbr 2>/dev/null || { echo "# a namespace may have no bbr here: the remedy is not tried" >&2; exit 0; }
+    ! finds congestion-control || fail "$(cat doctor.json)"
 SH
 }

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "linux/net_counters.h"
 #include "linux/sysctl.h"
 #include "net/kernel_node.h"
 
@@ -219,9 +220,12 @@ void Patient::examine_way_back(const std::string& name, const Layer3& layer3) {
   const auto own = sysctl::read("net/ipv4/conf/" + name + "/rp_filter");
   const auto all = sysctl::read("net/ipv4/conf/all/rp_filter");
   if (own && all && std::max(*own, *all) == "1")
-    found("rp-filter", Weight::broken, fmt::format("rp_filter is strict on {}", name),
-          "what comes in by another device than its answer would leave by is dropped in silence",
-          fmt::format("sysctl -w net.ipv4.conf.{}.rp_filter=2; same-way-back does it", name));
+    found(
+        "rp-filter", Weight::broken, fmt::format("rp_filter is strict on {}", name),
+        fmt::format("what comes in by another device than its answer would leave by is dropped in "
+                    "silence: {} packets on this host so far",
+                    net_counter("TcpExt", "IPReversePathFilter").value_or(0)),
+        fmt::format("sysctl -w net.ipv4.conf.{}.rp_filter=2; same-way-back does it", name));
 }
 
 // A host in two of our L2s at once, by the addresses that the bridges have learned.
@@ -241,19 +245,32 @@ void Patient::examine_clients() {
             "let it be in one of them, or give it a route for each by hand");
 }
 
+// By what this host's TCP had to send again, not by the name alone: cubic is right on a path that loses
+// nothing. What can be known: how many segments went out twice since the namespace began, all
+// connections together, but for those that had arrived and whose receivers said so (DSACK: late, not
+// lost). Not: whether a queue or the air lost them, and what becomes of forwarded connections.
 void Patient::examine_congestion_control() {
+  constexpr std::uint64_t enough = 1000;  // segments, of which one can say anything
+  constexpr double lossy = 0.005;
   const auto now = sysctl::read("net/ipv4/tcp_congestion_control");
   const auto possible = sysctl::read("net/ipv4/tcp_available_congestion_control");
   if (!now || !possible || (*now != "cubic" && *now != "reno")) return;
+  const auto sent = net_counter("Tcp", "OutSegs").value_or(0);
+  const auto again = net_counter("Tcp", "RetransSegs").value_or(0);
+  const auto needless = net_counter("TcpExt", "TCPDSACKRecv").value_or(0);
+  const auto lost = again > needless ? again - needless : 0;
+  if (sent < enough || static_cast<double>(lost) < lossy * static_cast<double>(sent)) return;
   const bool bbr = possible->find("bbr") != std::string::npos;
   found("congestion-control", Weight::note,
-        fmt::format("TCP of this host uses {}{}", *now,
-                    bbr ? "" : ", and the kernel has no bbr loaded"),
-        "on a path that loses packets, as weak Wi-Fi does, it sends a fraction of what fits; only "
-        "TCP "
-        "that ends here is meant, not what is forwarded",
+        fmt::format("TCP of this host uses {}, and had to send {:.1f} % of its segments again",
+                    *now, 100 * static_cast<double>(lost) / static_cast<double>(sent)),
+        fmt::format("{} of {} since the start, acknowledgements counted; {} takes each loss for a "
+                    "queue that is full, and on weak Wi-Fi sends a fraction of what fits; only TCP "
+                    "that ends here is meant, not what is forwarded",
+                    lost, sent, *now),
         bbr ? "sysctl -w net.ipv4.tcp_congestion_control=bbr"
-            : "modprobe tcp_bbr (CONFIG_TCP_CONG_BBR; OpenWrt: kmod-tcp-bbr)");
+            : "modprobe tcp_bbr (CONFIG_TCP_CONG_BBR; OpenWrt: kmod-tcp-bbr), and sysctl -w "
+              "net.ipv4.tcp_congestion_control=bbr");
 }
 
 void Patient::examine_netfilter() {
