@@ -4,7 +4,7 @@
 ///
 /// Where a device takes super-packets whole, its counter counts them; give the wire's ends an
 /// `offload` that keeps them away. What hosts fragment is counted too, whoever does it: the
-/// kernel's counters of all hosts, IPv4 and IPv6.
+/// kernel's counters of all hosts, IPv4 and IPv6, and those of `warren up` on them.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ struct CountedDevice {
 struct PacketCount {
   std::int64_t out = 0;        ///< that the host has sent by the device
   std::int64_t back = 0;       ///< that it got
-  std::int64_t fragments = 0;  ///< that the kernels of all hosts have made
+  std::int64_t fragments = 0;  ///< that all hosts have made, their kernels and Warren's tunnels
 
   [[nodiscard]] PacketCount since(const PacketCount& before) const;
 };

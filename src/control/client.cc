@@ -14,12 +14,12 @@ namespace warren::control {
 
 namespace {
 
-tl::unexpected<Error> explain(const std::string& instance, int error) {
+tl::unexpected<Error> explain(const std::string& instance, const std::string& path, int error) {
   switch (error) {
     case ENOENT:
     case ECONNREFUSED:
       return fail(fmt::format("no instance \"{}\" runs (looked for {}); see `warren status`",
-                              instance, socket_path(instance)),
+                              instance, path),
                   error);
     case EACCES:
     case EPERM:
@@ -28,18 +28,24 @@ tl::unexpected<Error> explain(const std::string& instance, int error) {
                               instance),
                   error);
     default:
-      return fail_errno("connect to " + socket_path(instance), error);
+      return fail_errno("connect to " + path, error);
   }
 }
 
 }  // namespace
 
 Result<Client> Client::connect(const std::string& instance, std::chrono::milliseconds timeout) {
-  const auto path = socket_path(instance);
+  if (!valid_instance_name(instance))
+    return fail(fmt::format("\"{}\" cannot be the name of an instance", instance));
+  return connect_at(socket_path(instance), instance, timeout);
+}
+
+Result<Client> Client::connect_at(const std::string& path, const std::string& instance,
+                                  std::chrono::milliseconds timeout) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (!valid_instance_name(instance) || path.size() >= sizeof address.sun_path)
-    return fail(fmt::format("\"{}\" cannot be the name of an instance", instance));
+  if (path.size() >= sizeof address.sun_path)
+    return fail(fmt::format("{} is too long for a socket", path));
   std::memcpy(address.sun_path, path.data(), path.size());
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno("make a socket");
@@ -50,7 +56,7 @@ Result<Client> Client::connect(const std::string& instance, std::chrono::millise
     if (::setsockopt(fd.get(), SOL_SOCKET, option, &limit, sizeof limit) != 0)
       return fail_errno("set a time limit");
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return explain(instance, errno);
+    return explain(instance, path, errno);
   return Client(instance, std::move(fd));
 }
 

@@ -16,6 +16,10 @@ class Client {
   /// Errors say whether nothing of that name runs, or we may not talk to it.
   [[nodiscard]] static Result<Client> connect(const std::string& instance,
                                               std::chrono::milliseconds timeout);
+  /// The same by the path of its socket, which may be another host's: `instance` is for messages.
+  [[nodiscard]] static Result<Client> connect_at(const std::string& path,
+                                                 const std::string& instance,
+                                                 std::chrono::milliseconds timeout);
   /// Sends one line and returns the answer, without its newline.
   [[nodiscard]] Result<std::string> ask(std::string_view request);
 
