@@ -67,9 +67,10 @@ std::int64_t fragments_of_tunnels(const Host& host) {
     auto client = control::Client::connect_at(entry.path(), entry.path().stem(), patience);
     if (!client) continue;
     const auto answer = client->ask(R"({"command":"status"})");
-    const auto status = nlohmann::json::parse(answer.value_or(""), nullptr, false);
-    if (!status.is_object()) continue;
-    for (const auto& node : status.value("nodes", nlohmann::json::array()))
+    const auto parsed = nlohmann::json::parse(answer.value_or(""), nullptr, false);
+    if (!parsed.is_object()) continue;
+    const nlohmann::json::json_pointer nodes("/status/nodes");
+    for (const auto& node : parsed.value(nodes, nlohmann::json::array()))
       if (const auto details = node.find("details"); details != node.end())
         sum += std::atoll(details->value("fragments made", "0").c_str());
   }

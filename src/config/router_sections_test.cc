@@ -247,15 +247,7 @@ TEST_F(VxlanOverWireguard, IsOursAndJoinedWhereTheAddressIsKnown) {
   }
   EXPECT_EQ(user_vxlan(read(over, ""), "vx8"), nullptr);
   EXPECT_EQ(user_vxlan(read(over + "engine = \"kernel\"\n", address), "vx8"), nullptr);
-  // What does not fit is fragmented, which the kernel avoids where it can.
-  const auto is_ours = [&](const std::string& more) {
-    return user_vxlan(read(over + more, address), "vx8") != nullptr;
-  };
-  EXPECT_FALSE(is_ours("mtu = \"transparent\"\n"));
-  EXPECT_FALSE(is_ours("mtu = 1371\n"));
-  EXPECT_TRUE(is_ours("mtu = 1370\n"));
-  EXPECT_TRUE(is_ours("mtu = \"transparent\"\nclamp-mss = \"auto\"\n"));
-  EXPECT_TRUE(is_ours("mtu = \"transparent\"\nengine = \"user\"\n"));
+  EXPECT_NE(user_vxlan(read(over + "mtu = \"transparent\"\n", address), "vx8"), nullptr);
 }
 
 TEST(MtuPaths, FollowTheFileTheMachineAndTheDefaults) {

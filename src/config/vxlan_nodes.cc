@@ -30,16 +30,6 @@ const Section* section_of(const DescribedNode& node) {
   return config == nullptr ? nullptr : std::get_if<Section>(&config->section());
 }
 
-// Frames may be too large for the way below, and TCP is not told so.
-bool may_fragment(const VxlanSection& section, const DescribedNode& below) {
-  const auto& tun = static_cast<const WireguardNodeConfig&>(*below.config).settings().tun;
-  const auto fits =
-      tun.mtu.value_or(1420) - l3::overhead_of(l3::Encapsulation::vxlan, section.ipv6);
-  const bool larger = section.mtu.kind == l3::MtuChoice::Kind::transparent ||
-                      (section.mtu.kind == l3::MtuChoice::Kind::fixed && section.mtu.value > fits);
-  return larger && !section.clamp.on;
-}
-
 class VxlanJoiner {
  public:
   VxlanJoiner(TomlTable& root, std::vector<DescribedNode>& nodes) : root_(root), nodes_(nodes) {
@@ -76,12 +66,10 @@ std::vector<LinkSpec> VxlanJoiner::join() {
     auto local = section.local;
     if (below != nullptr && !local) local = address_of(*below, section.ipv6);
     if (!local) below = nullptr;
-    // The faster one. Joined, ours saves each message two ways through the kernel; but where frames do
-    // not fit, the kernel tells hosts behind a bridge, so that only it has little to fragment.
-    if (section.engine == VxlanEngine::automatic) {
-      const bool joined = below != nullptr && !may_fragment(section, *below);
-      section.engine = joined || !section.device ? VxlanEngine::user : VxlanEngine::kernel;
-    }
+    // Two messages through the kernel for each frame, in both directions, are what this saves.
+    if (section.engine == VxlanEngine::automatic)
+      section.engine =
+          below != nullptr || !section.device ? VxlanEngine::user : VxlanEngine::kernel;
     check(nodes_[i], section);
     if (section.engine == VxlanEngine::kernel) {
       const auto& config = static_cast<const KernelNodeConfig&>(*nodes_[i].config);
