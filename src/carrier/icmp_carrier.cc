@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "carrier/bpf_link.h"
 #include "carrier/detour.h"
@@ -38,8 +40,12 @@ std::optional<std::uint8_t> link_header_of(std::uint16_t type) {
   }
 }
 
-// A grace period of RCU, in which no processor stays between the guard and the hook of a device.
-void wait_for_packets_in_flight() { (void)::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0); }
+// A grace period of RCU, in which no processor stays between the guard and the hook of a device. Where the
+// kernel can be preempted, a sender can be put aside there, which nothing tells: it is given some time.
+void wait_for_packets_in_flight() {
+  (void)::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+}
 
 }  // namespace
 
@@ -208,11 +214,16 @@ Result<> IcmpCarrier::detach(const std::string& device) {
   return {};
 }
 
-// The entry goes first, which closes the device for carried flows. What another processor is sending
-// now may have seen it, and gets past the hook before the program leaves that.
+// The device is closed first, for the guard and at the hook. What is being sent now may have passed the
+// guard before, and is to meet the program.
 Result<> IcmpCarrier::detach_index(int ifindex) {
-  auto done = maps_.devices.erase(static_cast<std::uint32_t>(ifindex));
-  wait_for_packets_in_flight();
+  const auto key = static_cast<std::uint32_t>(ifindex);
+  Result<> done;
+  if (auto entry = maps_.devices.find(key)) {
+    entry->closing = 1;
+    done = maps_.devices.put(key, *entry);
+    wait_for_packets_in_flight();
+  }
   for (const auto hook : {Hook::xdp, Hook::ingress, Hook::egress})
     if (done) done = carrier::detach(pins_, hook, ifindex);
   const auto all = maps_.devices.all();
@@ -223,6 +234,7 @@ Result<> IcmpCarrier::detach_index(int ifindex) {
     if (done) done = pins_.remove(life_link(static_cast<int>(index)));
     if (done) done = maps_.devices.erase(index);
   }
+  if (done) done = maps_.devices.erase(key);
   if (done) done = Detour::remove(socket_, ifindex);
   return done;
 }

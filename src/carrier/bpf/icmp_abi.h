@@ -54,7 +54,8 @@ struct icmp_device {
   __u32 mtu;
   __u8 link_header; /* bytes before the IP header: 14 or 0 */
   __u8 software;    /* checksums are finished by the program, not by the device or another kernel */
-  __u8 pad[2];
+  __u8 closing;     /* it is being detached: carried flows do not leave any more */
+  __u8 pad;
 };
 
 struct icmp_counts {

@@ -64,6 +64,7 @@ static __always_inline int carry_packet(struct __sk_buff* context, const struct 
   struct flow flow;
   enum owner owner = find_flow(&packet, &udp, &flow);
   if (owner == NOBODY) return TC_ACT_UNSPEC;
+  if (unlikely(device->closing)) return drop(ICMP_DROP_NOT_ATTACHED); /* it had passed the guard */
   if (unlikely(packet.fragment)) {
     remember_fragment(&packet);
     count_reason(ICMP_DROP_FRAGMENT);
@@ -191,7 +192,8 @@ int guard(struct __sk_buff* context) {
   enum { DROP = 0, PASS = 1, LOOPBACK = 1 };
   __u32 ifindex = context->ifindex;
   struct packet packet;
-  if (ifindex == LOOPBACK || find_device(ifindex)) return PASS;
+  struct icmp_device* device = find_device(ifindex);
+  if (ifindex == LOOPBACK || (device && !device->closing)) return PASS;
   int ipv6 = context->protocol == bpf_htons(ETH_P_IPV6);
   if (parse(start_of(context), end_of(context), ipv6, 0, &packet) != PARSED) return PASS;
   if (packet.protocol != IPPROTO_UDP) return PASS;
