@@ -155,6 +155,13 @@ PY
       grep alice tickets >alice.ticket
       grep bob tickets >bob.ticket
     }
+    # exchange_all STEP: from every sender, over both families, each length, or every STEPth.
+    exchange_all() {
+      for sender in one two lan; do
+        on $sender python3 exchange.py 10.9.0.2 5000 0 1472 $1
+        on $sender python3 exchange.py fd09::2 5000 0 1452 $1
+      done
+    }
     of_user() { on server warren icmp stats --json | jq -r ".users[] | select(.user == \"$1\").rx_packets"; }
 '
 
@@ -169,10 +176,7 @@ hosts() {
     connect_all
     serve_port 5000
     capture
-    for sender in one two lan; do
-      on $sender python3 exchange.py 10.9.0.2 5000 0 1472 1
-      on $sender python3 exchange.py fd09::2 5000 0 1452 1
-    done
+    exchange_all 1
     seen_on_the_wire $((3 * (1473 + 1453)))
     restored $((3 * (1473 + 1453)))
     # One is alice, also with what it forwards; two is bob.
@@ -194,10 +198,7 @@ SH
       on one warren icmp list | grep "checksum $([ $mode = auto ] && echo balance || echo $mode)" || fail "$mode: $(on one warren icmp list)"
       serve_port 5000
       capture
-      for sender in one two lan; do
-        on $sender python3 exchange.py 10.9.0.2 5000 0 1472 23
-        on $sender python3 exchange.py fd09::2 5000 0 1452 23
-      done
+      exchange_all 23
       seen_on_the_wire $((3 * (65 + 64)))
       restored $((3 * (65 + 64)))
     done
@@ -293,10 +294,7 @@ SH
     done
     serve_port 5000
     capture
-    for sender in one two lan; do
-      on $sender python3 exchange.py 10.9.0.2 5000 0 1472 23
-      on $sender python3 exchange.py fd09::2 5000 0 1452 23
-    done
+    exchange_all 23
     seen_on_the_wire $((3 * (65 + 64)))
     restored $((3 * (65 + 64)))
 SH

@@ -120,6 +120,12 @@ NFT
 SH
 }
 
+needs_nft_for_bridges() {
+  unshare --net nft -f - 2>/dev/null <<'NFT' || skip "this kernel's nf_tables has no meta expressions for bridges (CONFIG_NFT_BRIDGE_META)"
+    table bridge t { chain c { type filter hook prerouting priority -301; meta pkttype set host; ether daddr set 02:00:00:00:00:01; }; }
+NFT
+}
+
 # bridge_to_router METHOD: the problem, the remedy, and what it must not bring.
 bridge_to_router() {
   { echo "method=$1"; cat <<'SH'; } | router
@@ -157,9 +163,7 @@ SH
 }
 
 @test "frames that are too large are routed, with nft" {
-  unshare --net nft -f - 2>/dev/null <<'NFT' || skip "this kernel's nf_tables has no meta expressions for bridges (CONFIG_NFT_BRIDGE_META)"
-    table bridge t { chain c { type filter hook prerouting priority -301; meta pkttype set host; ether daddr set 02:00:00:00:00:01; }; }
-NFT
+  needs_nft_for_bridges
   bridge_to_router nft
 }
 
@@ -215,9 +219,7 @@ SH
 }
 
 @test "IPv6 frames that are too large are routed, with nft, and their senders told" {
-  unshare --net nft -f - 2>/dev/null <<'NFT' || skip "this kernel's nf_tables has no meta expressions for bridges (CONFIG_NFT_BRIDGE_META)"
-    table bridge t { chain c { type filter hook prerouting priority -301; meta pkttype set host; ether daddr set 02:00:00:00:00:01; }; }
-NFT
+  needs_nft_for_bridges
   bridge_to_router_ipv6 nft
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "control/client.h"
+#include "linux/net_counters.h"
 
 namespace warren::bench {
 
@@ -39,19 +40,10 @@ Result<PacketCount> count_device(const Hosts& hosts, const CountedDevice& counte
       fmt::format("host {} has no device {} to count packets at", counted.host, counted.device));
 }
 
-// Two lines, "Ip: NAMES…" and "Ip: VALUES…", in snmp; one "NAME VALUE" each in snmp6.
 std::int64_t fragments_made(const Host& host) {
-  std::int64_t sum = 0;
-  auto ipv4 = open_table(host, "snmp");
-  std::string names;
-  std::string values;
-  std::getline(ipv4, names);
-  std::getline(ipv4, values);
-  std::istringstream name_fields(names);
-  std::istringstream value_fields(values);
-  for (std::string name, value; name_fields >> name && value_fields >> value;)
-    if (name == "FragCreates") sum += std::stoll(value);
-  auto ipv6 = open_table(host, "snmp6");
+  const auto folder = fmt::format("/proc/{}/net", host.pid());
+  auto sum = static_cast<std::int64_t>(net_counter("Ip", "FragCreates", folder).value_or(0));
+  auto ipv6 = open_table(host, "snmp6");  // one "NAME VALUE" each
   std::int64_t value = 0;
   for (std::string name; ipv6 >> name >> value;)
     if (name == "Ip6FragCreates") sum += value;

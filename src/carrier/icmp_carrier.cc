@@ -222,7 +222,7 @@ Result<> IcmpCarrier::detach_index(int ifindex) {
   if (auto entry = maps_.devices.find(key)) {
     entry->closing = 1;
     done = maps_.devices.put(key, *entry);
-    wait_for_packets_in_flight();
+    if (socket_.link(ifindex)) wait_for_packets_in_flight();
   }
   for (const auto hook : {Hook::xdp, Hook::ingress, Hook::egress})
     if (done) done = carrier::detach(pins_, hook, ifindex);

@@ -9,7 +9,7 @@ namespace warren {
 namespace {
 
 // Two lines for each protocol: "Tcp: NAMES…" and "Tcp: VALUES…".
-std::optional<std::uint64_t> find_in(const char* table, std::string_view protocol,
+std::optional<std::uint64_t> find_in(const std::string& table, std::string_view protocol,
                                      std::string_view wanted) {
   std::ifstream in(table);
   std::string names;
@@ -26,10 +26,10 @@ std::optional<std::uint64_t> find_in(const char* table, std::string_view protoco
 
 }  // namespace
 
-std::optional<std::uint64_t> net_counter(std::string_view protocol, std::string_view name) {
-  // Not /proc/net, which is that of the process and not of the thread.
-  for (const auto* table : {"/proc/thread-self/net/snmp", "/proc/thread-self/net/netstat"})
-    if (const auto value = find_in(table, protocol, name)) return value;
+std::optional<std::uint64_t> net_counter(std::string_view protocol, std::string_view name,
+                                         const std::string& folder) {
+  for (const auto* table : {"/snmp", "/netstat"})
+    if (const auto value = find_in(folder + table, protocol, name)) return value;
   return std::nullopt;
 }
 

@@ -150,6 +150,8 @@ class Socket {
   Result<> set_no_ipv6_address(std::string_view name);
 
   [[nodiscard]] Result<std::vector<IpPrefix>> addresses(std::string_view name);
+  /// The first of that family that other links can answer to, which IPv6's link-local ones are not.
+  [[nodiscard]] Result<std::optional<IpAddress>> first_address(std::string_view name, bool ipv6);
   /// IPv6 addresses are usable at once: duplicate address detection is left out.
   Result<> add_address(std::string_view name, const IpPrefix& address);
   Result<> remove_address(std::string_view name, const IpPrefix& address);

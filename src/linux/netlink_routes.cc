@@ -55,6 +55,17 @@ Result<std::vector<IpPrefix>> Socket::addresses(std::string_view name) {
   return addresses;
 }
 
+Result<std::optional<IpAddress>> Socket::first_address(std::string_view name, bool ipv6) {
+  const auto all = addresses(name);
+  if (!all) return tl::unexpected(all.error());
+  for (const auto& [address, length] : *all) {
+    const bool link_local =
+        address.ipv6 && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80;
+    if (address.ipv6 == ipv6 && !link_local) return address;
+  }
+  return std::nullopt;
+}
+
 Result<> Socket::change_address(std::string_view name, const IpPrefix& address, bool add) {
   const auto action = fmt::format("{} {} {} {}", add ? "add address" : "remove address",
                                   address.to_string(), add ? "to" : "from", name);

@@ -21,10 +21,6 @@ bool operator==(const VxlanSection& a, const VxlanSection& b) {
 
 namespace {
 
-bool is_link_local(const IpAddress& address) {
-  return address.ipv6 && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80;
-}
-
 Result<netlink::VxlanConfig> device_of(const std::string& name, const VxlanSection& section,
                                        netlink::Socket& socket) {
   netlink::VxlanConfig device{
@@ -114,10 +110,9 @@ MtuSource mtu_source(const VxlanSection& section) {
 
 Result<IpAddress> vxlan_source(const VxlanSection& section, netlink::Socket& socket) {
   if (section.local) return *section.local;
-  const auto addresses = socket.addresses(section.over.text);
-  if (!addresses) return tl::unexpected(addresses.error());
-  for (const auto& [address, length] : *addresses)
-    if (address.ipv6 == section.ipv6 && !is_link_local(address)) return address;
+  const auto address = socket.first_address(section.over.text, section.ipv6);
+  if (!address) return tl::unexpected(address.error());
+  if (*address) return **address;
   return fail(
       fmt::format("{} has no {} address, which VXLAN needs as its source: give it one, or say "
                   "local = \"...\"",

@@ -164,18 +164,12 @@ class VxlanNode final : public Node,
 
 // Set-up.
 
-bool is_link_local(const IpAddress& address) {
-  return address.ipv6 && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0U) == 0x80;
-}
-
 // Where messages come from, if that is told.
 Result<std::optional<IpAddress>> source_of(const VxlanNodeSettings& settings,
                                            netlink::Socket& socket) {
   if (settings.local || settings.over.empty()) return settings.local;
-  const auto addresses = socket.addresses(settings.over);
-  if (!addresses) return tl::unexpected(addresses.error());
-  for (const auto& [address, length] : *addresses)
-    if (address.ipv6 == settings.ipv6 && !is_link_local(address)) return address;
+  const auto address = socket.first_address(settings.over, settings.ipv6);
+  if (!address || *address) return address;
   return fail(fmt::format("{} has no {} address, which VXLAN needs as its source: give it one, or "
                           "say local = \"...\"",
                           settings.over, settings.ipv6 ? "IPv6" : "IPv4"),
