@@ -10,12 +10,6 @@ namespace warren::config {
 
 namespace {
 
-template <class Section>
-const Section* section_of(const NodeSpec& node) {
-  const auto* config = dynamic_cast<const net::KernelNodeConfig*>(node.config.get());
-  return config == nullptr ? nullptr : std::get_if<Section>(&config->section());
-}
-
 const tunnel::WireguardSettings* wireguard_of(const NodeSpec& node) {
   const auto* config = dynamic_cast<const tunnel::WireguardNodeConfig*>(node.config.get());
   return config == nullptr ? nullptr : &config->settings();
@@ -37,13 +31,13 @@ l3::Tunnel tunnel_of(const std::string& name, const tunnel::WireguardSettings& s
 std::optional<std::uint32_t> mtu_in_file(const GraphSpec& spec, const std::string& device) {
   const auto node = std::ranges::find(spec.nodes, "device." + device, &NodeSpec::name);
   if (node == spec.nodes.end()) return std::nullopt;
-  const auto* section = section_of<net::DeviceSection>(*node);
+  const auto* section = net::section_of<net::DeviceSection>(*node->config);
   return section == nullptr ? std::nullopt : section->mtu;
 }
 
 std::string bridge_of(const GraphSpec& spec, const std::string& port) {
   for (const auto& node : spec.nodes)
-    if (const auto* bridge = section_of<net::BridgeSection>(node))
+    if (const auto* bridge = net::section_of<net::BridgeSection>(*node.config))
       if (std::ranges::find(bridge->ports, port, &net::Located::text) != bridge->ports.end())
         return node.name;
   return {};
@@ -58,7 +52,7 @@ std::vector<MtuPath> mtu_paths(
   std::vector<MtuPath> paths;
   std::set<std::string> carriers;  // of other tunnels
   for (const auto& node : spec.nodes) {
-    const auto* vxlan = section_of<net::VxlanSection>(node);
+    const auto* vxlan = net::section_of<net::VxlanSection>(*node.config);
     if (vxlan == nullptr) continue;
     const auto& name = static_cast<const net::KernelNodeConfig&>(*node.config).subject();
     MtuPath path{.name = name, .bridge = bridge_of(spec, name), .vni = vxlan->vni};

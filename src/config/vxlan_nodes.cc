@@ -19,16 +19,11 @@ namespace warren::config {
 namespace {
 
 using net::KernelNodeConfig;
+using net::section_of;
 using net::VxlanEngine;
 using net::VxlanSection;
 using tunnel::VxlanNodeSettings;
 using tunnel::WireguardNodeConfig;
-
-template <class Section>
-const Section* section_of(const DescribedNode& node) {
-  const auto* config = dynamic_cast<const KernelNodeConfig*>(node.config.get());
-  return config == nullptr ? nullptr : std::get_if<Section>(&config->section());
-}
 
 class VxlanJoiner {
  public:
@@ -58,7 +53,7 @@ class VxlanJoiner {
 
 std::vector<LinkSpec> VxlanJoiner::join() {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    const auto* found = section_of<VxlanSection>(nodes_[i]);
+    const auto* found = section_of<VxlanSection>(*nodes_[i].config);
     if (found == nullptr) continue;
     auto section = *found;
     section.device = !linked_.contains(nodes_[i].name);
@@ -74,9 +69,7 @@ std::vector<LinkSpec> VxlanJoiner::join() {
     if (section.engine == VxlanEngine::kernel) {
       const auto& config = static_cast<const KernelNodeConfig&>(*nodes_[i].config);
       section.device = true;
-      nodes_[i].config = std::make_shared<KernelNodeConfig>(
-          "vxlan", net::Located{config.subject(), config.where()}, std::move(section),
-          config.needs());
+      nodes_[i].config = config.with(std::move(section));
       continue;
     }
     make_ours(i++, std::move(section), below, local);
@@ -96,7 +89,7 @@ std::optional<IpAddress> VxlanJoiner::address_of(const DescribedNode& wireguard,
       static_cast<const WireguardNodeConfig&>(*wireguard.config).settings().tun.addresses;
   const auto about = std::ranges::find(nodes_, "device." + wireguard.name, &DescribedNode::name);
   if (about != nodes_.end())
-    if (const auto* device = section_of<net::DeviceSection>(*about))
+    if (const auto* device = section_of<net::DeviceSection>(*about->config))
       std::ranges::copy(device->layer3.addresses, std::back_inserter(addresses));
   const auto first = std::ranges::find_if(
       addresses, [&](const IpPrefix& prefix) { return prefix.address.ipv6 == ipv6; });
@@ -157,8 +150,7 @@ void VxlanJoiner::make_ours(std::size_t index, VxlanSection section, DescribedNo
   DescribedNode kernels_part = node;
   kernels_part.name = "vxlan." + node.name;
   section.engine = VxlanEngine::user;
-  kernels_part.config = std::make_shared<KernelNodeConfig>(
-      "vxlan", net::Located{config.subject(), config.where()}, std::move(section), config.needs());
+  kernels_part.config = config.with(std::move(section));
   node.config = std::make_shared<tunnel::VxlanNodeConfig>(std::move(settings));
   nodes_.insert(nodes_.begin() + static_cast<std::ptrdiff_t>(index) + 1, std::move(kernels_part));
 }

@@ -51,6 +51,14 @@ class WireguardSectionTest : public ::testing::Test {
     EXPECT_THAT(spec.error().message, Not(HasSubstr(key_a)));
     EXPECT_THAT(spec.error().message, Not(HasSubstr(key_c)));
   }
+  static void expect_secrets_in_files_only(const WireguardSettings& settings) {
+    EXPECT_FALSE(settings.device.private_key);
+    EXPECT_FALSE(settings.device.peers.front().preshared_key);
+    const auto secrets = tunnel::read_secrets(settings);
+    ASSERT_TRUE(secrets) << secrets.error().message;
+    EXPECT_TRUE(secrets->private_key);
+    EXPECT_FALSE(secrets->peers.front().preshared_key->is_zero());
+  }
   /// A section with a key and one peer, of which `peer` says more.
   static std::string section(const std::string& interface, const std::string& peer) {
     return "[wireguard.wg0]\nprivate-key-file = \"wg.key\"\n" + interface +
@@ -85,12 +93,7 @@ TEST_F(WireguardSectionTest, ReadsEverything) {
 
 TEST_F(WireguardSectionTest, KeepsSecretsOutOfTheDescription) {
   const auto settings = read(section("", "preshared-key-file = \"psk\"\n"));
-  EXPECT_FALSE(settings.device.private_key);
-  EXPECT_FALSE(settings.device.peers.front().preshared_key);
-  const auto secrets = tunnel::read_secrets(settings);
-  ASSERT_TRUE(secrets) << secrets.error().message;
-  EXPECT_TRUE(secrets->private_key);
-  EXPECT_FALSE(secrets->peers.front().preshared_key->is_zero());
+  expect_secrets_in_files_only(settings);
 }
 
 TEST_F(WireguardSectionTest, AnotherKeyInTheSameFileIsAnotherDescription) {
@@ -125,12 +128,7 @@ TEST_F(WireguardSectionTest, ReadsAnExistingFile) {
   EXPECT_EQ(settings.device.listen_port, 51820);
   ASSERT_EQ(settings.device.peers.size(), 1U);
   EXPECT_EQ(settings.device.peers.front().endpoint_name->host, "vpn.example.org");
-  EXPECT_FALSE(settings.device.private_key);
-  EXPECT_FALSE(settings.device.peers.front().preshared_key);
-  const auto secrets = tunnel::read_secrets(settings);
-  ASSERT_TRUE(secrets) << secrets.error().message;
-  EXPECT_TRUE(secrets->private_key);
-  EXPECT_FALSE(secrets->peers.front().preshared_key->is_zero());
+  expect_secrets_in_files_only(settings);
   EXPECT_EQ(read("[wireguard.wg0]\nconfig = \"wg0.conf\"\nmtu = 1300\n").tun.mtu, 1300U);
 }
 

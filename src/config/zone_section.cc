@@ -14,14 +14,10 @@ namespace warren::config {
 namespace {
 
 using net::KernelNodeConfig;
+using net::section_of;
 
 const KernelNodeConfig& kernel_config(const DescribedNode& node) {
   return static_cast<const KernelNodeConfig&>(*node.config);
-}
-template <class Section>
-const Section* section_of(const DescribedNode& node) {
-  const auto* config = dynamic_cast<const KernelNodeConfig*>(node.config.get());
-  return config == nullptr ? nullptr : std::get_if<Section>(&config->section());
 }
 
 // From the zones that a zone names to their devices.
@@ -29,12 +25,12 @@ void resolve_zones(TomlTable& root, std::vector<DescribedNode>& nodes) {
   std::map<std::string, net::ZoneSection> zones;
   std::vector<std::string> names;
   for (const auto& node : nodes)
-    if (const auto* zone = section_of<net::ZoneSection>(node)) {
+    if (const auto* zone = section_of<net::ZoneSection>(*node.config)) {
       zones[kernel_config(node).subject()] = *zone;
       names.push_back(kernel_config(node).subject());
     }
   for (auto& node : nodes) {
-    const auto* zone = section_of<net::ZoneSection>(node);
+    const auto* zone = section_of<net::ZoneSection>(*node.config);
     if (zone == nullptr) continue;
     auto resolved = *zone;
     resolved.forward.clear();
@@ -50,17 +46,14 @@ void resolve_zones(TomlTable& root, std::vector<DescribedNode>& nodes) {
         resolved.forward.insert(resolved.forward.end(), to->second.devices.begin(),
                                 to->second.devices.end());
     }
-    const auto& config = kernel_config(node);
-    node.config =
-        std::make_shared<KernelNodeConfig>("zone", net::Located{config.subject(), config.where()},
-                                           std::move(resolved), config.needs());
+    node.config = kernel_config(node).with(std::move(resolved));
   }
 }
 
 void check_ports(TomlTable& root, const std::vector<DescribedNode>& nodes) {
   std::map<std::string, std::string> bridges;
   for (const auto& node : nodes) {
-    const auto* bridge = section_of<net::BridgeSection>(node);
+    const auto* bridge = section_of<net::BridgeSection>(*node.config);
     if (bridge == nullptr) continue;
     for (const auto& port : bridge->ports)
       if (const auto [first, added] = bridges.emplace(port.text, node.name); !added)
@@ -73,7 +66,7 @@ void check_ports(TomlTable& root, const std::vector<DescribedNode>& nodes) {
 void check_vnis(TomlTable& root, const std::vector<DescribedNode>& nodes) {
   std::map<std::tuple<std::uint32_t, std::uint16_t, bool>, const DescribedNode*> vnis;
   for (const auto& node : nodes)
-    if (const auto* vxlan = section_of<net::VxlanSection>(node);
+    if (const auto* vxlan = section_of<net::VxlanSection>(*node.config);
         vxlan != nullptr && vxlan->vni != 0)
       if (const auto [first, added] =
               vnis.emplace(std::tuple(vxlan->vni, vxlan->port, vxlan->ipv6), &node);

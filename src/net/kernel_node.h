@@ -35,6 +35,10 @@ class KernelNodeConfig final : public NodeConfig {
   [[nodiscard]] const std::string& where() const noexcept { return subject_.where; }
   [[nodiscard]] const std::vector<Located>& needs() const noexcept { return needs_; }
   [[nodiscard]] Settings settings() const;
+  /// The same, but that the section says something else.
+  [[nodiscard]] std::shared_ptr<const KernelNodeConfig> with(Section section) const {
+    return std::make_shared<KernelNodeConfig>(kind_, subject_, std::move(section), needs_);
+  }
 
  private:
   std::string_view kind_;
@@ -42,6 +46,14 @@ class KernelNodeConfig final : public NodeConfig {
   Section section_;
   std::vector<Located> needs_;
 };
+
+/// What `config` says, if it is a section of that kind: section_of<BridgeSection>(*node.config). Null
+/// otherwise.
+template <class Kind>
+[[nodiscard]] const Kind* section_of(const NodeConfig& config) {
+  const auto* kernels = dynamic_cast<const KernelNodeConfig*>(&config);
+  return kernels == nullptr ? nullptr : std::get_if<Kind>(&kernels->section());
+}
 
 /// What the file asks of the kernel and the kernel cannot give: devices that are not there, peers that
 /// are this host, names that are taken. One line each, as config's messages. Changes nothing.
