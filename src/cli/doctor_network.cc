@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
+#include "cli/ask.h"
 #include "cli/commands.h"
 #include "cli/doctor_probes.h"
 #include "config/network_file.h"
-#include "core/log.h"
 #include "net/diagnose.h"
 
 namespace warren::cli {
@@ -56,10 +56,7 @@ void print_json(const std::vector<Finding>& findings, bool ok) {
 
 int examine_network(const std::string& file, bool json) {
   const auto findings = examine(file);
-  if (!findings) {
-    log::error("{}", findings.error().message);
-    return Exit::failed;
-  }
+  if (!findings) return report(tl::unexpected(findings.error()));
   const bool ok = std::ranges::none_of(
       *findings, [](const Finding& finding) { return finding.weight == Finding::Weight::broken; });
   if (json)

@@ -143,7 +143,7 @@ Result<> show(const Sample& sample, const Sample* before, const StatsOptions& op
     fmt::print("nothing is carried in this network namespace\n");
   else
     print_text(sample, before);
-  if (std::fflush(stdout) != 0) return fail_errno("write to standard output");
+  if (std::fflush(stdout) != 0) return fail_errno("cannot write to standard output");
   return {};
 }
 

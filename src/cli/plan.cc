@@ -6,10 +6,10 @@
 
 #include <algorithm>
 
+#include "cli/ask.h"
 #include "cli/commands.h"
 #include "config/mtu_paths.h"
 #include "config/network_file.h"
-#include "core/log.h"
 #include "linux/netlink.h"
 
 namespace warren::cli {
@@ -214,12 +214,9 @@ Json describe(const Plan& plan) {
   return json;
 }
 
-int plan(const PlanOptions& options) {
+Result<> plan(const PlanOptions& options) {
   const auto plans = make_plans(options);
-  if (!plans) {
-    log::error("{}", plans.error().message);
-    return Exit::failed;
-  }
+  if (!plans) return tl::unexpected(plans.error());
   if (options.json) {
     Json all = Json::array();
     for (const auto& one : *plans) all.push_back(describe(one));
@@ -227,7 +224,7 @@ int plan(const PlanOptions& options) {
   } else {
     print_text(*plans, options);
   }
-  return Exit::success;
+  return {};
 }
 
 }  // namespace
@@ -260,7 +257,7 @@ void add_plan(CLI::App& app, Chosen& chosen) {
       "  warren plan router.toml\n"
       "  warren plan router.toml home.toml --wire-mtu 1492\n"
       "  warren plan router.toml --json | jq '.paths[] | {name, never_fragments}'\n");
-  command->callback([options, &chosen] { chosen = [options] { return plan(*options); }; });
+  command->callback([options, &chosen] { chosen = [options] { return report(plan(*options)); }; });
 }
 
 }  // namespace warren::cli

@@ -12,7 +12,6 @@
 #include "cli/commands.h"
 #include "config/units.h"
 #include "control/instance.h"
-#include "core/log.h"
 
 namespace warren::cli {
 
@@ -113,19 +112,13 @@ Result<> show(const StatusOptions& options) {
   return {};
 }
 
-int status(const StatusOptions& options) {
+Result<> status(const StatusOptions& options) {
   const bool terminal = options.watch && !options.json && ::isatty(STDOUT_FILENO) != 0;
   for (;;) {
     if (terminal) fmt::print("\x1b[H\x1b[J");  // cursor home, clear the rest
-    if (const auto shown = show(options); !shown) {
-      log::error("{}", shown.error().message);
-      return Exit::failed;
-    }
-    if (std::fflush(stdout) != 0) {
-      log::error("cannot write to standard output");
-      return Exit::failed;
-    }
-    if (!options.watch) return Exit::success;
+    if (auto shown = show(options); !shown) return shown;
+    if (std::fflush(stdout) != 0) return fail_errno("cannot write to standard output");
+    if (!options.watch) return {};
     std::this_thread::sleep_for(std::chrono::seconds(1));
   }
 }
@@ -147,7 +140,8 @@ void add_status(CLI::App& app, Chosen& chosen) {
       "  warren status\n"
       "  warren status home --watch\n"
       "  warren status home --json | jq '.nodes[] | {name, drops: .ports[0].sent.drops}'\n");
-  command->callback([options, &chosen] { chosen = [options] { return status(*options); }; });
+  command->callback(
+      [options, &chosen] { chosen = [options] { return report(status(*options)); }; });
 }
 
 }  // namespace warren::cli

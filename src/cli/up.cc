@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "cli/ask.h"
 #include "cli/commands.h"
 #include "cli/signals.h"
 #include "config/network_file.h"
@@ -153,50 +154,38 @@ void Running::on_signal() {
 }
 
 // What `up` would change, for a person to read. A running instance holds what it made.
-int dry_run(const UpOptions& options, const GraphSpec& spec) {
+Result<> dry_run(const UpOptions& options, const GraphSpec& spec) {
   const auto journal = control::journal_path(options.name);
   const auto running = control::running_instances();
-  if (std::ranges::find(running, options.name) != running.end()) {
-    log::error("{} runs already; `warren status {}` shows what it holds", options.name,
-               options.name);
-    return Exit::failed;
-  }
+  if (std::ranges::find(running, options.name) != running.end())
+    return fail(fmt::format("{} runs already; `warren status {}` shows what it holds", options.name,
+                            options.name));
   net::journal().name(options.name);
   if (const auto left = net::Journal::left_behind(journal); left && *left != 0)
     fmt::print("first takes back {} changes of an instance that did not end in order\n", *left);
-  if (const auto good = net::check_kernel(spec); !good) {
-    log::error("{}", good.error().message);
-    return Exit::failed;
-  }
+  if (auto good = net::check_kernel(spec); !good) return good;
   const auto changes = net::changes(spec);
-  if (!changes) {
-    log::error("{}", changes.error().message);
-    return Exit::failed;
-  }
+  if (!changes) return tl::unexpected(changes.error());
   for (const auto& change : *changes) fmt::print("{}\n", change);
   fmt::print("{} changes; nothing was done\n", changes->size());
-  return Exit::success;
+  return {};
 }
 
 int up(UpOptions options) {
   log::set_level(log::parse_level(options.log_level).value_or(log::Level::info));
   if (options.name.empty()) options.name = std::filesystem::path(options.file).stem().string();
   const auto spec = config::read_network_file(options.file);
-  if (!spec) {
-    log::error("{}", spec.error().message);
-    return Exit::failed;
-  }
+  if (!spec) return report(tl::unexpected(spec.error()));
   if (options.check) {
     fmt::print("{} is good: {} nodes, {} links\n", options.file, spec->nodes.size(),
                spec->links.size());
     return Exit::success;
   }
-  if (options.dry_run) return dry_run(options, *spec);
+  if (options.dry_run) return report(dry_run(options, *spec));
   Running running(std::move(options));
   auto done = running.start(*spec);
   if (done) done = running.run();
-  if (!done) log::error("{}", done.error().message);
-  return done ? Exit::success : Exit::failed;
+  return report(done);
 }
 
 }  // namespace
