@@ -29,6 +29,7 @@ class Channel {
   bool push(T&& item, bool more = false) noexcept {
     for (;;) {
       if (closed_.load(std::memory_order_relaxed)) return false;
+      // NOLINTNEXTLINE(bugprone-use-after-move): a full ring moves nothing
       if (ring_.push(std::move(item))) break;
       wake(reader_sleeps_);
       sleep_unless(writer_sleeps_, [&] { return ring_.size() < ring_.capacity(); });

@@ -216,7 +216,7 @@ class VxlanOverWireguard : public ::testing::Test {
     std::ofstream(key_) << "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=\n";
     std::filesystem::permissions(key_, std::filesystem::perms::owner_read);
   }
-  ~VxlanOverWireguard() override { std::filesystem::remove(key_); }
+  void TearDown() override { std::filesystem::remove(key_); }
   [[nodiscard]] GraphSpec read(const std::string& more, const std::string& address) const {
     auto spec = parse_network(
         "[wireguard.wg0]\nprivate-key-file = \"" + key_.string() + "\"\n" + address + more,
@@ -232,8 +232,8 @@ class VxlanOverWireguard : public ::testing::Test {
 TEST_F(VxlanOverWireguard, IsOursAndJoinedWhereTheAddressIsKnown) {
   const std::string over = "[vxlan.vx8]\nvni = 8\nover = \"wg0\"\npeers = [\"10.0.31.1\"]\n";
   const std::string address = "address = [\"fd00::9/64\", \"10.0.31.103/32\"]\n";
-  for (const auto& [more, at] :
-       {std::pair(over, address), std::pair("[device.wg0]\n" + address + over, std::string())}) {
+  const std::string about = "[device.wg0]\n" + address + over;
+  for (const auto& [more, at] : {std::pair(over, address), std::pair(about, std::string())}) {
     const auto spec = read(more, at);
     const auto* settings = user_vxlan(spec, "vx8");
     ASSERT_NE(settings, nullptr);

@@ -28,7 +28,7 @@ class WireguardSectionTest : public ::testing::Test {
     write("wg.key", key_a);
     write("psk", key_c);
   }
-  ~WireguardSectionTest() override { std::filesystem::remove_all(folder_); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   void write(const std::string& name, const std::string& text, ::mode_t mode = 0600) {
     const auto path = folder_ / name;

@@ -40,7 +40,7 @@ T value_of(Result<T> result) {
 
 /// A run directory of its own for each test.
 class RunDirectory : public testing::Test {
- protected:
+ public:
   RunDirectory() {
     if (::mkdtemp(directory_.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
     ::setenv("WARREN_RUN_DIR", directory_.c_str(), 1);
@@ -49,6 +49,8 @@ class RunDirectory : public testing::Test {
     ::unsetenv("WARREN_RUN_DIR");
     std::filesystem::remove_all(directory_);
   }
+
+ protected:
   std::string directory_ = testing::TempDir() + "warren-XXXXXX";
 };
 

@@ -18,7 +18,7 @@ class SecretFileTest : public ::testing::Test {
     std::string name = std::filesystem::temp_directory_path() / "secret.XXXXXX";
     folder_ = ::mkdtemp(name.data());
   }
-  ~SecretFileTest() override { std::filesystem::remove_all(folder_); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   std::string write(const std::string& text, ::mode_t mode = 0600) {
     const auto path = folder_ / "key";

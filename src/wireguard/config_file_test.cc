@@ -142,12 +142,15 @@ TEST(ConfigFile, ChecksValues) {
 
 TEST(ConfigFile, ShowsNoKeyInAnyMessage) {
   const auto secret = private_key.substr(0, 20);
-  for (const auto& text :
-       {interface + private_key + "\n", interface + private_key + "x\n",
-        interface + "ListenPort = " + private_key, interface + "Address = " + private_key,
-        interface + "PrivateKey = " + private_key + "x", "[" + private_key + "]\n",
-        peer + "Endpoint = " + private_key, peer + "AllowedIPs = " + private_key})
-    EXPECT_THAT(mistake(text), Not(HasSubstr(secret))) << text;
+  const std::vector<std::string> texts = {interface + private_key + "\n",
+                                          interface + private_key + "x\n",
+                                          interface + "ListenPort = " + private_key,
+                                          interface + "Address = " + private_key,
+                                          interface + "PrivateKey = " + private_key + "x",
+                                          "[" + private_key + "]\n",
+                                          peer + "Endpoint = " + private_key,
+                                          peer + "AllowedIPs = " + private_key};
+  for (const auto& text : texts) EXPECT_THAT(mistake(text), Not(HasSubstr(secret))) << text;
 }
 
 TEST(ConfigFile, DoesNotDrownInMistakes) {

@@ -263,7 +263,7 @@ TEST(Timers, OneWayTrafficIsAnsweredWithKeepalives) {
   // Every 10 s one, or the part that it has in a handshake.
   for (std::size_t i = 1; i < link.b.sent_at.size(); ++i)
     EXPECT_LT(link.b.sent_at[i] - link.b.sent_at[i - 1], Duration(12s));
-  EXPECT_NEAR(static_cast<double>(link.b.sent_at.size()), 3600 / 11 + 3600 / 120, 60);
+  EXPECT_NEAR(static_cast<double>(link.b.sent_at.size()), 3600 / 11.0 + 3600 / 120.0, 60);
   EXPECT_EQ(link.b.initiations, 0) << "the initiator renews";
 }
 
