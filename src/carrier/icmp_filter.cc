@@ -1,5 +1,7 @@
 #include "carrier/icmp_filter.h"
 
+#include <algorithm>
+
 #include "wire/icmp.h"
 
 namespace warren::carrier {
@@ -24,11 +26,19 @@ void accumulate(std::vector<sock_filter>& program) {
   program.push_back(statement(BPF_ST, 0));
 }
 
-// Takes the packet where A is `k`, and goes on elsewhere. Each has a return of its own, because
-// jumps reach 255 instructions.
-void accept(std::vector<sock_filter>& program, std::uint32_t k) {
-  program.push_back({BPF_JMP | BPF_JEQ | BPF_K, 0, 1, k});
-  program.push_back(statement(BPF_RET | BPF_K, 0xffffffff));
+// Takes the packet where A is one of `values`, and goes on elsewhere. One instruction each, because a
+// socket's memory for filters is small (net.core.optmem_max: 20 KiB until kernel 6.8); jumps reach 255.
+void accept_any(std::vector<sock_filter>& program, std::span<const std::uint32_t> values) {
+  constexpr std::size_t most = 250;
+  while (!values.empty()) {
+    const auto some = values.first(std::min(most, values.size()));
+    values = values.subspan(some.size());
+    auto to_accept = static_cast<std::uint8_t>(some.size());
+    for (const auto value : some)
+      program.push_back({BPF_JMP | BPF_JEQ | BPF_K, to_accept--, 0, value});
+    program.push_back(statement(BPF_JMP | BPF_JA, 1));
+    program.push_back(statement(BPF_RET | BPF_K, 0xffffffff));
+  }
 }
 
 // A = the tag of the message that begins at X. IPv6 addresses stand at an offset that means
@@ -58,13 +68,17 @@ std::vector<sock_filter> make_icmp_filter(bool ipv6, std::uint8_t type, std::spa
   else
     program.push_back(statement(BPF_LDX | BPF_B | BPF_MSH, 0));
   program.push_back(statement(BPF_LD | BPF_H | BPF_IND, 0));
+  std::vector<std::uint32_t> codes;
+  std::vector<std::uint32_t> values;
   for (const auto& tag : tags)
     if (tag.profile == Profile::tutu)
-      accept(program, static_cast<std::uint32_t>(type << 8 | tag.value));
+      codes.push_back(static_cast<std::uint32_t>(type << 8 | tag.value));
+    else
+      values.push_back(tag.value);
+  accept_any(program, codes);
   require(program, static_cast<std::uint32_t>(type << 8));
   load_tag(program, ipv6);
-  for (const auto& tag : tags)
-    if (tag.profile == Profile::warren) accept(program, tag.value);
+  accept_any(program, values);
   program.push_back(statement(BPF_RET | BPF_K, 0));
   return program;
 }
