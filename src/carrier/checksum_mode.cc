@@ -56,6 +56,8 @@ ChecksumChoice choose_checksum_mode(const DeviceTraits& device) {
   return balance(fmt::format("{} completes checksums at any place", device.driver));
 }
 
+bool passes_super_packets(const DeviceTraits& device) { return device.driver == "veth"; }
+
 Result<DeviceTraits> read_device_traits(const netlink::Link& link) {
   auto features = ethtool::features(link.name);
   if (!features) return tl::unexpected(features.error());

@@ -41,6 +41,9 @@ struct ChecksumChoice {
 
 [[nodiscard]] ChecksumChoice choose_checksum_mode(const DeviceTraits& device);
 
+/// Whether super-packets may reach the other end of the device as they are: bpf/icmp_whole.h.
+[[nodiscard]] bool passes_super_packets(const DeviceTraits& device);
+
 /// Of a device in the calling thread's network namespace.
 [[nodiscard]] Result<DeviceTraits> read_device_traits(const netlink::Link& link);
 

@@ -146,8 +146,12 @@ Result<> IcmpCarrier::attach(const std::string& device, const IcmpDeviceOptions&
   entry.mtu = link->mtu;
   entry.link_header = *link_header;
   entry.software = mode == ChecksumMode::software;
+  // Who asks for software wants every message finished, as it would be on a wire.
+  entry.may_be_whole =
+      options.checksum != ChecksumMode::software && passes_super_packets(*traits) ? 1 : 0;
   auto exit = entry;
   exit.detour = 0;
+  exit.may_be_whole = 0;
   exit.exit = index;
   exit.link_header = 14;
   auto done = maps_.devices.put(static_cast<std::uint32_t>(detour->exit), exit);

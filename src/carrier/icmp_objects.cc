@@ -214,6 +214,7 @@ Result<std::optional<IcmpMaps>> IcmpMaps::open(const BpfPins& pins) {
   maps.users = BpfMap<icmp_user_key, icmp_user>(get("users"));
   maps.ports = BpfMap<std::uint32_t, icmp_ports>(get("ports"));
   maps.sessions = BpfMap<icmp_session_key, icmp_session>(get("sessions"));
+  maps.wholes = BpfMap<icmp_whole_key, icmp_whole>(get("wholes"));
   maps.drops = get("drops");
   if (!done) return tl::unexpected(done.error());
   if (missing) return std::nullopt;

@@ -22,6 +22,7 @@ struct IcmpMaps {
   BpfMap<icmp_user_key, icmp_user> users;
   BpfMap<std::uint32_t, icmp_ports> ports;  ///< by port / 64
   BpfMap<icmp_session_key, icmp_session> sessions;
+  BpfMap<icmp_whole_key, icmp_whole> wholes;
   Fd drops;
 
   /// Nothing where none are pinned.

@@ -32,6 +32,7 @@ Json to_json(const carrier::IcmpState& state) {
                        {"checksum", name_of(device.checksum.mode)},
                        {"checksum_reason", device.checksum.reason},
                        {"detour", device.detour},
+                       {"whole_peers", device.whole_peers},
                        {"notes", device.notes}});
   Json servers = Json::array();
   for (const auto& [server, counts] : state.servers)
@@ -62,6 +63,9 @@ void print_devices(const carrier::IcmpState& state) {
                device.name.empty() ? fmt::format("{} (gone)", device.ifindex) : device.name);
     fmt::print("  out {}, in {}, detour {}\n", shown(device.egress), shown(device.ingress),
                shown(device.detour));
+    if (device.whole_peers != 0)
+      fmt::print("  super-packets stay whole to {} address{}\n", device.whole_peers,
+                 device.whole_peers == 1 ? "" : "es");
     fmt::print("  checksum {}: {}\n", name_of(device.checksum.mode), device.checksum.reason);
     for (const auto& note : device.notes) fmt::print("  note: {}\n", note);
   }
@@ -111,7 +115,7 @@ void add_icmp_list(CLI::App& icmp, Chosen& chosen) {
   command->add_flag("--json", *json, "print JSON");
   command->footer(
       "\"checksum\" says who completes checksums and why; \"detour\" is the interface that "
-      "segments super-packets.\n"
+      "segments super-packets, where they do not arrive whole.\n"
       "\nExamples:\n"
       "  warren icmp list\n"
       "  warren icmp list --json | jq '.users[] | {user, sessions}'\n");

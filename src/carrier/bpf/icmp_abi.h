@@ -25,7 +25,7 @@
 
 #include <linux/types.h>
 
-#define ICMP_ABI_VERSION 2
+#define ICMP_ABI_VERSION 3
 #define ICMP_NAME_SIZE 32
 
 /* IPv4 as ::ffff:a.b.c.d; bytes in network order. */
@@ -55,7 +55,7 @@ struct icmp_device {
   __u8 link_header; /* bytes before the IP header: 14 or 0 */
   __u8 software;    /* checksums are finished by the program, not by the device or another kernel */
   __u8 closing;     /* it is being detached: carried flows do not leave any more */
-  __u8 pad;
+  __u8 may_be_whole; /* ask whether super-packets arrive whole: icmp_whole.h */
 };
 
 struct icmp_counts {
@@ -131,6 +131,19 @@ struct icmp_session {
   __be16 sequence; /* as it arrived; the profile tutu repeats it in its replies */
   __u8 pad[2];
 };
+
+/* `wholes`: LRU; to whom super-packets may be sent whole. */
+struct icmp_whole_key {
+  struct icmp_address address; /* of the other end */
+  __u32 ifindex;
+};
+struct icmp_whole {
+  __u64 asked;    /* as last_seen above */
+  __u64 answered; /* 0: never */
+  __u32 unanswered; /* questions since */
+  __u32 pad;
+};
+#define ICMP_WHOLE_HOLDS_NS 1000000000ull /* an answer holds as long */
 
 /* `drops`: per-CPU array of counters. Names for people are in icmp_reasons.h. */
 enum icmp_reason {

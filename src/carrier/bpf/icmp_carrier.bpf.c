@@ -4,6 +4,7 @@
 //     out:  UDP ──▶ carry (tc egress) ── rewritten ──▶ device
 //                     └─ super-packet ─▶ detour: the kernel segments ─▶ carry (tc egress of its far end) ─▶ device
 //     in:   device ─▶ restore_xdp (live sessions only) ─▶ restore (tc ingress) ──▶ UDP
+//     (both: super-packets that stay whole on one machine: icmp_whole.h)
 //     guard (cgroup egress): what would leave through a device that carries nothing is dropped
 //
 // tc programs end with TC_ACT_UNSPEC, so that other people's filters still run.
@@ -12,31 +13,10 @@
 #include "icmp_in.h"
 #include "icmp_maps.h"
 #include "icmp_out.h"
+#include "icmp_whole.h"
 
 /* Of the network namespace that the programs serve: the guard sees the sockets of every namespace. */
 const volatile __u64 netns_cookie = 0;
-
-/* Parses; where the headers are not all in the linear part of the packet, moves them there first. */
-static __always_inline int parse_context(struct __sk_buff* context, int ipv6, __u32 l3,
-                                         struct packet* packet) {
-  int result = parse(start_of(context), end_of(context), ipv6, l3, packet);
-  if (likely(result == PARSED &&
-             start_of(context) + packet->l4 + sizeof(struct udphdr) <= end_of(context)))
-    return PARSED;
-  if (result != PARSED && result != PARSED_BEYOND) return result;
-  __u32 wanted = context->len < MAX_HEADERS ? context->len : MAX_HEADERS;
-  if (bpf_skb_pull_data(context, wanted)) return PARSED_FAILED;
-  return parse(start_of(context), end_of(context), ipv6, l3, packet);
-}
-
-/* Copies `size` bytes, a constant, from `at`: mostly those can be read directly. */
-static __always_inline int read_bytes(struct __sk_buff* context, __u32 at, void* to, __u32 size) {
-  void* from = start_of(context) + at;
-  if (unlikely(at > 2 * MAX_HEADERS || from + size > end_of(context)))
-    return bpf_skb_load_bytes(context, at, to, size);
-  __builtin_memcpy(to, from, size);
-  return 0;
-}
 
 static __noinline int detour(struct __sk_buff* context, __u32 entrance, __u8 link_header) {
   if (!entrance) return drop(ICMP_DROP_NO_DETOUR);
@@ -71,14 +51,18 @@ static __always_inline int carry_packet(struct __sk_buff* context, const struct 
     return answer_too_big(context, &packet, device->mtu);
   }
   if (unlikely(owner == HAS_NO_SESSION)) return drop(ICMP_DROP_NO_SESSION);
-  if (unlikely(context->gso_size))
-    return detour(context, device->exit ? 0 : device->detour, device->link_header);
   if (unlikely(packet.bound || bpf_ntohs(udp.len) != packet.l4_length ||
                packet.l4_length < sizeof(udp) || packet.l4 + packet.l4_length > context->len))
     return drop(ICMP_DROP_MALFORMED);
-  int reason = write_message(context, &packet, &udp, &flow, device->software);
+  int whole = 0;
+  if (unlikely(context->gso_size)) {
+    if (device->may_be_whole) whole = goes_whole(context, &packet, &udp, &flow);
+    if (whole < 0) return drop(ICMP_DROP_REWRITE);
+    if (!whole) return detour(context, device->exit ? 0 : device->detour, device->link_header);
+  }
+  int reason = write_message(context, &packet, &udp, &flow, device->software && !whole);
   if (unlikely(reason >= 0)) return drop(reason);
-  count_sent(flow.counts, ip_length(&packet));
+  count_sent(flow.counts, &packet, context->gso_size);
   return device->exit ? bpf_redirect(device->exit, 0) : TC_ACT_UNSPEC;
 }
 
@@ -96,7 +80,7 @@ static __always_inline int restore_packet(struct __sk_buff* context,
   struct packet packet;
   if (parse_context(context, ipv6, device->link_header, &packet) != PARSED) return TC_ACT_UNSPEC;
   if (packet.protocol != (ipv6 ? PROTOCOL_ICMPV6 : IPPROTO_ICMP) || packet.later_fragment ||
-      packet.bound || context->gso_size || packet.l4_length < sizeof(struct echo) ||
+      packet.bound || packet.l4_length < sizeof(struct echo) ||
       packet.l4 + packet.l4_length > context->len)
     return TC_ACT_UNSPEC;
   struct echo echo;
@@ -128,7 +112,7 @@ static __always_inline int restore_packet(struct __sk_buff* context,
   if (store_headers(context, &packet, IPPROTO_UDP, &udp, &change)) return drop(ICMP_DROP_REWRITE);
   change_sum(context, change);
   if (context->hash) bpf_set_hash_invalid(context);
-  count_received(counts, ip_length(&packet));
+  count_received(counts, &packet, context->gso_size);
   return TC_ACT_UNSPEC;
 }
 
@@ -138,6 +122,8 @@ int restore(struct __sk_buff* context) {
   if (!device) return TC_ACT_UNSPEC;
   if (context->protocol == bpf_htons(ETH_P_IP)) return restore_packet(context, device, 0);
   if (context->protocol == bpf_htons(ETH_P_IPV6)) return restore_packet(context, device, 1);
+  if (unlikely(context->protocol == WHOLE_QUESTION || context->protocol == WHOLE_ANSWER))
+    return meet_whole(context, device);
   return TC_ACT_UNSPEC;
 }
 
@@ -181,7 +167,7 @@ int restore_xdp(struct xdp_md* context) {
     ip4->check = update_checksum(ip4->check, before, after);
   }
   __builtin_memcpy(echo, &udp, sizeof(udp));
-  count_received(counts, ip_length(&packet));
+  count_received(counts, &packet, 0);
   return XDP_PASS;
 }
 

@@ -37,6 +37,11 @@ struct echo {
   __be16 sequence;
 };
 
+static __always_inline __u8 echo_type(const struct packet* packet, int reply) {
+  if (packet->ipv6) return reply ? ECHO_REPLY6 : ECHO_REQUEST6;
+  return reply ? ECHO_REPLY4 : ECHO_REQUEST4;
+}
+
 static __always_inline __be16 type_and_code(const struct echo* echo) {
   return bpf_htons((echo->type << 8) | echo->code);
 }

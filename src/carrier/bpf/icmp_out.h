@@ -121,8 +121,7 @@ static __always_inline int write_message(struct __sk_buff* context, const struct
     return ICMP_DROP_MALFORMED;
   __u64 addresses = sum_addresses(packet);
   struct echo echo = {.identifier = flow->identifier, .sequence = flow->sequence};
-  echo.type = packet->ipv6 ? (flow->reply ? ECHO_REPLY6 : ECHO_REQUEST6)
-                           : (flow->reply ? ECHO_REPLY4 : ECHO_REQUEST4);
+  echo.type = echo_type(packet, flow->reply);
   if (ours && !software && flow->profile == ICMP_PROFILE_WARREN) {
     balance_unfinished(packet, &echo, flow->tag, addresses);
   } else {

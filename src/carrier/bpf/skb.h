@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* What the programs need of the kernel's sk_buff beyond __sk_buff: which checksum is still unfinished, and to finish it.
+/* What the programs need of the kernel's sk_buff: to read from it, which checksum is still unfinished, and to finish it.
  *
  * Theory of operation: how a program finishes a checksum. A packet whose checksum is unfinished (CHECKSUM_PARTIAL) is
  * summed by the kernel or the device from csum_start on. No helper ends that state as such. But the kernel ends it itself
@@ -36,8 +36,12 @@ typedef struct {
 struct net_device {
   possible_net_t nd_net;
 } __attribute__((preserve_access_index));
+struct skb_shared_info {
+  unsigned int gso_type;
+} __attribute__((preserve_access_index));
 struct sk_buff {
   struct net_device* dev;
+  unsigned int end; /* from head, where pointers have 64 bits: there is skb_shared_info */
   unsigned char* head;
   unsigned char* data;
   __u16 csum_start; /* from head */
@@ -53,6 +57,28 @@ static __always_inline void* start_of(const struct __sk_buff* context) {
 }
 static __always_inline void* end_of(const struct __sk_buff* context) {
   return (void*)(long)context->data_end;
+}
+
+/* Parses; where the headers are not all in the linear part of the packet, moves them there first. */
+static __always_inline int parse_context(struct __sk_buff* context, int ipv6, __u32 l3,
+                                         struct packet* packet) {
+  int result = parse(start_of(context), end_of(context), ipv6, l3, packet);
+  if (likely(result == PARSED &&
+             start_of(context) + packet->l4 + sizeof(struct udphdr) <= end_of(context)))
+    return PARSED;
+  if (result != PARSED && result != PARSED_BEYOND) return result;
+  __u32 wanted = context->len < MAX_HEADERS ? context->len : MAX_HEADERS;
+  if (bpf_skb_pull_data(context, wanted)) return PARSED_FAILED;
+  return parse(start_of(context), end_of(context), ipv6, l3, packet);
+}
+
+/* Copies `size` bytes, a constant, from `at`: mostly those can be read directly. */
+static __always_inline int read_bytes(struct __sk_buff* context, __u32 at, void* to, __u32 size) {
+  void* from = start_of(context) + at;
+  if (unlikely(at > 2 * MAX_HEADERS || from + size > end_of(context)))
+    return bpf_skb_load_bytes(context, at, to, size);
+  __builtin_memcpy(to, from, size);
+  return 0;
 }
 
 /* The cookie of the network namespace of the packet's device. */
@@ -83,6 +109,22 @@ static __always_inline int unfinished_from(struct __sk_buff* context, int* field
       BPF_CORE_READ(skb, csum_start) - (int)(BPF_CORE_READ(skb, data) - BPF_CORE_READ(skb, head));
   *field = start + BPF_CORE_READ(skb, csum_offset);
   return start;
+}
+
+#define GSO_UDP_SEGMENTS (1 << 17) /* SKB_GSO_UDP_L4 in include/linux/skbuff.h, kernel 4.18 */
+
+/* Whether a super-packet stands for UDP datagrams and nothing else: no tunnel around it, no virtual machine's word. */
+static __always_inline int is_udp_segments(struct __sk_buff* context) {
+  struct sk_buff* skb = (struct sk_buff*)context;
+  if (bpf_core_field_size(skb->head) != 8) return 0;
+  __u32 type = 0;
+  if (LINUX_KERNEL_VERSION >= KERNEL_VERSION(6, 2, 0)) {
+    skb = bpf_cast_to_kern_ctx(context);
+    struct skb_shared_info* shared = (void*)skb->head + skb->end;
+    return bpf_core_read(&type, sizeof(type), &shared->gso_type) == 0 && type == GSO_UDP_SEGMENTS;
+  }
+  struct skb_shared_info* shared = (void*)BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, end);
+  return bpf_core_read(&type, sizeof(type), &shared->gso_type) == 0 && type == GSO_UDP_SEGMENTS;
 }
 
 /* Where the device has summed the packet (CHECKSUM_COMPLETE), that sum follows a change of the packet's words. */
