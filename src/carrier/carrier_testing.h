@@ -2,6 +2,7 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/if_ether.h>
@@ -33,6 +34,8 @@ namespace warren::carrier::testing {
     const auto& result = (expression);             \
     ASSERT_TRUE(result) << result.error().message; \
   } while (false)
+
+inline std::string pins_name() { return fmt::format("icmp-v{}", ICMP_ABI_VERSION); }
 
 /// A datagram socket of a host. Timeouts are long: they only bound a failure.
 class Udp {
@@ -98,7 +101,7 @@ class Wire {
  public:
   struct Frame {
     int ethertype = 0;
-    int protocol = 0;  ///< of IP
+    int protocol = 0;      ///< of IP
     std::size_t size = 0;  ///< of the IP packet
   };
   Wire(int netns, const std::string& device) {
@@ -217,7 +220,7 @@ class IcmpCarrierTest : public ::testing::Test {
   }
   void expect_nothing_left(const Fd& host, const std::string& device) {
     at(host, [&] {
-      const auto pins = BpfPins::open("icmp-v3", BpfPins::Access::read);
+      const auto pins = BpfPins::open(pins_name(), BpfPins::Access::read);
       ASSERT_OK(pins);
       EXPECT_FALSE(std::filesystem::exists(pins->directory()));
       std::vector<std::string> names;
@@ -232,14 +235,14 @@ class IcmpCarrierTest : public ::testing::Test {
     options.tcx = tcx;
     serve("alice", 0x3fa2, 5000, options);
     const auto directory =
-        at(server_, [] { return BpfPins::open("icmp-v3", BpfPins::Access::read)->directory(); });
+        at(server_, [] { return BpfPins::open(pins_name(), BpfPins::Access::read)->directory(); });
     ASSERT_TRUE(std::filesystem::exists(directory));
     wire_.reset();
     server_ = Fd{};
     // The kernel takes a namespace down some time after its last reference.
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (std::filesystem::exists(directory) && std::chrono::steady_clock::now() < deadline) {
-      at(client_, [] { EXPECT_TRUE(BpfPins::open("icmp-v3", BpfPins::Access::change)); });
+      at(client_, [] { EXPECT_TRUE(BpfPins::open(pins_name(), BpfPins::Access::change)); });
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     EXPECT_FALSE(std::filesystem::exists(directory));

@@ -56,7 +56,9 @@ ChecksumChoice choose_checksum_mode(const DeviceTraits& device) {
   return balance(fmt::format("{} completes checksums at any place", device.driver));
 }
 
-bool passes_super_packets(const DeviceTraits& device) { return device.driver == "veth"; }
+bool passes_super_packets(const DeviceTraits& device) {
+  return device.driver == "veth" && has(device, "tx-udp-segmentation");
+}
 
 Result<DeviceTraits> read_device_traits(const netlink::Link& link) {
   auto features = ethtool::features(link.name);

@@ -9,8 +9,8 @@
 ///    changes the identifier and leaves the checksum field alone, and the identity is lost;
 ///  - where the device completes only real TCP and UDP (NETIF_F_IP_CSUM).
 ///
-/// There *software* completes it first, in the kernel program (bpf/skb.h). Pure functions, but
-/// read_device().
+/// There *software* completes it first, in the kernel program (bpf/skb.h); but not that of a super-packet
+/// which is known to arrive whole (bpf/icmp_whole.h). Pure functions, but read_device_traits().
 #pragma once
 
 #include <cstdint>

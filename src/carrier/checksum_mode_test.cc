@@ -57,5 +57,14 @@ TEST(ChecksumMode, DoesNotTrustWhatItDoesNotKnow) {
   expect({.features = generic, .loopback = true}, ChecksumMode::software, "loopback");
 }
 
+TEST(ChecksumMode, SuperPacketsPassBetweenNamespacesThatSegmentNothing) {
+  EXPECT_TRUE(
+      passes_super_packets({.driver = "veth", .features = {{"tx-udp-segmentation", true}}}));
+  EXPECT_FALSE(
+      passes_super_packets({.driver = "veth", .features = {{"tx-udp-segmentation", false}}}));
+  EXPECT_FALSE(
+      passes_super_packets({.driver = "mlx5_core", .features = {{"tx-udp-segmentation", true}}}));
+}
+
 }  // namespace
 }  // namespace warren::carrier

@@ -1,4 +1,5 @@
-/// The way that UDP super-packets take, which cannot be rewritten as they are.
+/// The way of UDP super-packets, which cannot be segmented any more once they are ICMP. (Some go past it:
+/// bpf/icmp_whole.h.)
 ///
 ///     eth0 egress: carry ──redirect──▶ wc3 (macvlan) ──▶ wc3a egress: carry ──redirect──▶ eth0
 ///                                       │                 │

@@ -77,7 +77,7 @@ struct IcmpDeviceState {
   std::string egress;   ///< "tcx", "clsact", or "" where somebody detached it
   std::string ingress;  ///< as above, or "xdp"
   std::string detour;
-  std::size_t whole_peers = 0;  ///< to how many addresses super-packets go whole now, past the detour
+  std::size_t whole_flows = 0;     ///< whose super-packets go whole now, past the detour
   std::vector<std::string> notes;  ///< what a person should know
 };
 
@@ -156,7 +156,7 @@ class IcmpCarrier {
   Result<> unmark_unserved(const std::set<std::uint16_t>& ports);
   [[nodiscard]] bool unused() const;
   [[nodiscard]] IcmpDeviceState device_state(int ifindex, const icmp_device& device) const;
-  [[nodiscard]] std::size_t whole_peers(std::uint32_t ifindex) const;
+  [[nodiscard]] std::size_t whole_flows(std::uint32_t ifindex) const;
   [[nodiscard]] Result<> add_users_state(IcmpState& state) const;
 
   BpfPins pins_;

@@ -133,7 +133,7 @@ TEST_F(IcmpCarrierTest, AnotherBuildReplacesProgramsWithoutAnOpenMoment) {
   });
   std::uint32_t before = 0;
   at(client_, [&] {
-    auto pins = BpfPins::open("icmp-v3", BpfPins::Access::change);
+    auto pins = BpfPins::open(pins_name(), BpfPins::Access::change);
     ASSERT_OK(pins);
     before = read_link(pins->get("link-guard")->get())->program;
     // As if the programs that are attached were of an older build.
@@ -145,7 +145,7 @@ TEST_F(IcmpCarrierTest, AnotherBuildReplacesProgramsWithoutAnOpenMoment) {
   });
   at(client_, [] { ASSERT_OK(IcmpCarrier::open()); });
   at(client_, [&] {
-    auto pins = BpfPins::open("icmp-v3", BpfPins::Access::read);
+    auto pins = BpfPins::open(pins_name(), BpfPins::Access::read);
     EXPECT_NE(read_link(pins->get("link-guard")->get())->program, before);
     EXPECT_THAT(pins->names("program-"), ::testing::SizeIs(4));
   });
@@ -238,7 +238,7 @@ TEST_F(IcmpCarrierTest, ClsactLeavesOthersAlone) {
   // Somebody else's filter: any program but ours will do.
   Fd other;
   at(server_, [&] {
-    const auto pins = BpfPins::open("icmp-v3", BpfPins::Access::read);
+    const auto pins = BpfPins::open(pins_name(), BpfPins::Access::read);
     for (const auto& name : pins->names("program-"))
       if (name.ends_with("-restore")) other = std::move(*pins->get(name));
   });

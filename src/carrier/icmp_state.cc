@@ -69,7 +69,7 @@ IcmpDeviceState IcmpCarrier::device_state(int ifindex, const icmp_device& device
   } else if (foreign_xdp(pins_, ifindex) != 0) {
     state.notes.emplace_back("another XDP program sits there, so tc is used");
   }
-  state.whole_peers = whole_peers(static_cast<std::uint32_t>(ifindex));
+  state.whole_flows = whole_flows(static_cast<std::uint32_t>(ifindex));
   if (device.detour != 0) state.detour = Detour::name(ifindex);
   if (device.detour != 0 && !socket_.link(state.detour))
     state.notes.push_back(fmt::format(
@@ -83,14 +83,14 @@ IcmpDeviceState IcmpCarrier::device_state(int ifindex, const icmp_device& device
   return state;
 }
 
-std::size_t IcmpCarrier::whole_peers(std::uint32_t ifindex) const {
+std::size_t IcmpCarrier::whole_flows(std::uint32_t ifindex) const {
   const auto all = maps_.wholes.all();
   if (!all) return 0;
   constexpr std::uint64_t clocks_differ_by = 1'000'000'000;
   const auto now = monotonic_ns();
   return static_cast<std::size_t>(std::ranges::count_if(*all, [&](const auto& entry) {
     const auto& [key, whole] = entry;
-    return key.ifindex == ifindex && whole.answered != 0 &&
+    return key.ifindex == ifindex && whole.proven != 0 &&
            now < whole.answered + ICMP_WHOLE_HOLDS_NS + clocks_differ_by;
   }));
 }

@@ -32,7 +32,7 @@ Json to_json(const carrier::IcmpState& state) {
                        {"checksum", name_of(device.checksum.mode)},
                        {"checksum_reason", device.checksum.reason},
                        {"detour", device.detour},
-                       {"whole_peers", device.whole_peers},
+                       {"whole_flows", device.whole_flows},
                        {"notes", device.notes}});
   Json servers = Json::array();
   for (const auto& [server, counts] : state.servers)
@@ -63,9 +63,9 @@ void print_devices(const carrier::IcmpState& state) {
                device.name.empty() ? fmt::format("{} (gone)", device.ifindex) : device.name);
     fmt::print("  out {}, in {}, detour {}\n", shown(device.egress), shown(device.ingress),
                shown(device.detour));
-    if (device.whole_peers != 0)
-      fmt::print("  super-packets stay whole to {} address{}\n", device.whole_peers,
-                 device.whole_peers == 1 ? "" : "es");
+    if (device.whole_flows != 0)
+      fmt::print("  super-packets of {} flow{} stay whole\n", device.whole_flows,
+                 device.whole_flows == 1 ? "" : "s");
     fmt::print("  checksum {}: {}\n", name_of(device.checksum.mode), device.checksum.reason);
     for (const auto& note : device.notes) fmt::print("  note: {}\n", note);
   }

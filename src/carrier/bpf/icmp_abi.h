@@ -53,9 +53,10 @@ struct icmp_device {
   __u32 exit; /* on the far end of a detour: ifindex of its device; 0: this is a real device */
   __u32 mtu;
   __u8 link_header; /* bytes before the IP header: 14 or 0 */
-  __u8 software;    /* checksums are finished by the program, not by the device or another kernel */
-  __u8 closing;     /* it is being detached: carried flows do not leave any more */
-  __u8 may_be_whole; /* ask whether super-packets arrive whole: icmp_whole.h */
+  __u8
+      software; /* checksums are finished by the program, not by the device or another kernel; but of what is whole */
+  __u8 closing; /* it is being detached: carried flows do not leave any more */
+  __u8 may_be_whole; /* ask whether super-packets arrive whole */
 };
 
 struct icmp_counts {
@@ -132,18 +133,30 @@ struct icmp_session {
   __u8 pad[2];
 };
 
-/* `wholes`: LRU; to whom super-packets may be sent whole. */
+/* `wholes`: LRU; which super-packets of a flow arrive whole at its other end: icmp_whole.h. */
 struct icmp_whole_key {
   struct icmp_address address; /* of the other end */
   __u32 ifindex;
+  __be16 identifier;
+  __u16 tag;
 };
 struct icmp_whole {
-  __u64 asked;    /* as last_seen above */
+  /* Of those that are sent. Times are as last_seen above, sizes those of ICMP messages. */
+  __u64 asked;
   __u64 answered; /* 0: never */
-  __u32 unanswered; /* questions since */
+  __u64 tried;    /* when one was sent that was longer than `proven` */
+  __u32 proven;   /* so long ones have arrived */
+  __u32 sent;     /* the longest since the last question */
+  __u32 pending;  /* the longest that the last question asked about */
+  __u32 failures; /* questions without an answer, and tries that did not arrive, in a row */
+  /* Of those that are received: */
+  __u32 arrived; /* the longest since the last question */
   __u32 pad;
 };
 #define ICMP_WHOLE_HOLDS_NS 1000000000ull /* an answer holds as long */
+/* Ethernet types: IEEE 802's local experimental ones. */
+#define ICMP_WHOLE_QUESTION 0x88b5
+#define ICMP_WHOLE_ANSWER 0x88b6
 
 /* `drops`: per-CPU array of counters. Names for people are in icmp_reasons.h. */
 enum icmp_reason {

@@ -70,6 +70,8 @@ SEC("tc")
 int carry(struct __sk_buff* context) {
   struct icmp_device* device = find_device(context->ifindex);
   if (!device) return TC_ACT_UNSPEC;
+  if (unlikely(device->may_be_whole && ethertype_of(context) == QUESTION))
+    return shorten_question(context);
   if (context->protocol == bpf_htons(ETH_P_IP)) return carry_packet(context, device, 0);
   if (context->protocol == bpf_htons(ETH_P_IPV6)) return carry_packet(context, device, 1);
   return TC_ACT_UNSPEC;
@@ -87,6 +89,9 @@ static __always_inline int restore_packet(struct __sk_buff* context,
   if (read_bytes(context, packet.l4, &echo, sizeof(echo))) return TC_ACT_UNSPEC;
 
   __u64 addresses = sum_addresses(&packet);
+  int field = 0, unfinished = unfinished_from(context, &field);
+  if (unlikely(context->gso_size) && (unfinished != (int)packet.l4 || !is_udp_segments(context)))
+    return TC_ACT_UNSPEC;
   if (unlikely(packet.fragment)) {
     if (is_known(&packet, &echo, addresses)) count_reason(ICMP_PASS_FRAGMENT);
     return TC_ACT_UNSPEC;
@@ -100,11 +105,11 @@ static __always_inline int restore_packet(struct __sk_buff* context,
     if (reason >= 0) count_reason(reason);
     return TC_ACT_UNSPEC;
   }
-  int field = 0;
-  if (unfinished_from(context, &field) == (int)packet.l4) {
+  if (unfinished == (int)packet.l4) {
     /* Balanced by a kernel on this machine, and nobody has written the balance yet: it becomes unfinished UDP again. */
     if (field != (int)(packet.l4 + offsetof(struct udphdr, check))) return TC_ACT_UNSPEC;
     udp.check = fold(sum_pseudo_header(&packet, addresses, IPPROTO_UDP));
+    if (unlikely(context->gso_size)) note_arrived(context, &packet, &echo, addresses);
   } else {
     restore_checksum(&packet, &udp, addresses, payload_by_icmp(&packet, &echo, addresses));
   }
@@ -122,8 +127,8 @@ int restore(struct __sk_buff* context) {
   if (!device) return TC_ACT_UNSPEC;
   if (context->protocol == bpf_htons(ETH_P_IP)) return restore_packet(context, device, 0);
   if (context->protocol == bpf_htons(ETH_P_IPV6)) return restore_packet(context, device, 1);
-  if (unlikely(context->protocol == WHOLE_QUESTION || context->protocol == WHOLE_ANSWER))
-    return meet_whole(context, device);
+  if (unlikely(context->protocol == QUESTION || context->protocol == ANSWER))
+    return meet_question(context, device);
   return TC_ACT_UNSPEC;
 }
 

@@ -62,6 +62,20 @@ static __always_inline struct icmp_reply* find_reply(const struct icmp_address* 
   return bpf_map_lookup_elem(&replies, &key);
 }
 
+/* The live session that a message of the user belongs to. */
+static __always_inline struct icmp_session* find_session(const struct packet* packet,
+                                                         const struct echo* echo,
+                                                         const struct icmp_user_key* user_key,
+                                                         const struct icmp_user* user, __u64 time) {
+  struct icmp_session_key key = {
+      .address = packet->source, .identifier = echo->identifier, .port = user->port};
+  struct icmp_session* session = bpf_map_lookup_elem(&sessions, &key);
+  return session && session->user.tag == user_key->tag &&
+                 session->user.profile == user_key->profile && !is_over(session, user, time)
+             ? session
+             : NULL;
+}
+
 /* As a server. Returns whether the message is one of a user, whose counts and UDP ports are then set. With `context` it
  * makes sessions, and says in `reason` what was known but did not fit; without, it only finds sessions. */
 static __always_inline int accept_request(const struct packet* packet, const struct echo* echo,
@@ -74,12 +88,9 @@ static __always_inline int accept_request(const struct packet* packet, const str
     if (context) *reason = ICMP_PASS_ADDRESS;
     return 0;
   }
-  struct icmp_session_key key = {
-      .address = packet->source, .identifier = echo->identifier, .port = user->port};
-  struct icmp_session* session = bpf_map_lookup_elem(&sessions, &key);
   __u64 time = now();
-  if (session && session->user.tag == user_key.tag && session->user.profile == user_key.profile &&
-      !is_over(session, user, time)) {
+  struct icmp_session* session = find_session(packet, echo, &user_key, user, time);
+  if (session) {
     if (time > session->last_seen + SECOND) session->last_seen = time;
     if (session->sequence != echo->sequence && user_key.profile == ICMP_PROFILE_TUTU)
       session->sequence = echo->sequence;
@@ -89,6 +100,8 @@ static __always_inline int accept_request(const struct packet* packet, const str
       *reason = ICMP_PASS_NOT_OPENING;
       return 0;
     }
+    struct icmp_session_key key = {
+        .address = packet->source, .identifier = echo->identifier, .port = user->port};
     struct icmp_session made = {.last_seen = time, .user = user_key, .sequence = echo->sequence};
     if (bpf_map_update_elem(&sessions, &key, &made, BPF_ANY)) {
       *reason = ICMP_DROP_REWRITE;

@@ -5,23 +5,26 @@
  * its segments beside it, until somebody has to segment it. Between namespaces (veth) nobody has to, and the receiver
  * gets it as it was sent. Its headers have the size of an echo message's, so that it becomes one by the same rewriting.
  * But then nobody *can* segment it any more: a kernel drops it, and a device that segments UDP would make rubbish of it.
- * So it stays whole only where the other end has just shown that it arrives as it was sent, and by no router.
+ * So it goes whole only where the other end has just said that such a one has arrived; others take the detour.
  *
- *     client: carry   ── a copy of a super-packet, whole: a question ──▶ server: restore  at most four times a second,
- *                                                                        │                ever more rarely while nobody
- *     client: restore ◀── the same, sent back: the answer ───────────────┘                answers: up to once in 64 s
- *             │
- *             └ for a second, super-packets to that address go whole; all others take the detour
+ *     carry    ── question: the headers of the flow, unfinished ──────▶ restore    four times a second
+ *     restore  ◀── answer: "unfinished, and none has come yet" ─────────┘          (ever more rarely, up to once in 64 s,
+ *     carry    ── one super-packet, whole ────────────────────────────▶ restore     while nobody answers or tries fail)
+ *     carry    ── question ───────────────────────────────────────────▶ restore
+ *     restore  ◀── answer: "one of 57,000 bytes" ───────────────────────┘
+ *     carry    ══ all super-packets up to that size, for a second ════▶ restore
  *
- * The same goes from server to client. A way that changes costs at most what is sent whole within that second. Question
- * and answer are messages of the flow but for their Ethernet type (IEEE 802's local experimental ones), which no router
- * forwards and no host knows. From a wire nobody can pretend: what comes from there is not a super-packet of ICMP.
+ * A message whose checksum is still unfinished has been on no wire, so no real device is tried. Questions are frames of
+ * an Ethernet type of their own, which no router forwards and no host knows. What becomes of the messages themselves is
+ * told by the answers, also when it changes: then at most what is sent within a second is lost. Question and answer are
+ * flow by flow, and the same in both directions of it.
  */
 #ifndef WARREN_CARRIER_BPF_ICMP_WHOLE_H
 #define WARREN_CARRIER_BPF_ICMP_WHOLE_H
 
 // clang-format off: libbpf's headers need the kernel's types first.
 #include "packet.h"
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 // clang-format on
 
@@ -31,11 +34,27 @@
 #include "icmp_out.h"
 #include "skb.h"
 
-#define WHOLE_QUESTION bpf_htons(0x88b5)
-#define WHOLE_ANSWER bpf_htons(0x88b6)
+#define QUESTION bpf_htons(ICMP_WHOLE_QUESTION)
+#define ANSWER bpf_htons(ICMP_WHOLE_ANSWER)
 
+#define QUESTION_SIZE 256 /* the headers */
 #define ASK_INTERVAL (SECOND / 4)
-#define MAX_UNANSWERED 8 /* the interval doubles as often */
+#define MAX_DOUBLED 8 /* of the interval */
+
+/* The clock of another CPU can be a tick ahead. */
+static __always_inline __u64 passed(__u64 since, __u64 time) {
+  return time > since ? time - since : 0;
+}
+
+/* The interval, ever longer after failures. */
+static __always_inline __u64 patience(const struct icmp_whole* whole) {
+  return ASK_INTERVAL << (whole->failures < MAX_DOUBLED ? whole->failures : MAX_DOUBLED);
+}
+
+static __always_inline __be16 ethertype_of(struct __sk_buff* context) {
+  struct ethhdr* ethernet = start_of(context);
+  return (void*)(ethernet + 1) <= end_of(context) ? ethernet->h_proto : 0;
+}
 
 static __always_inline int store_ethertype(struct __sk_buff* context, __be16 ethertype) {
   struct ethhdr* ethernet = start_of(context);
@@ -44,7 +63,8 @@ static __always_inline int store_ethertype(struct __sk_buff* context, __be16 eth
   return 0;
 }
 
-/* Sends a copy as a question. Returns nonzero where the packet could not be made again what it was. */
+/* Sends a copy as a question, which shorten_question() meets next. Returns -1 where the packet could not be made again
+ * what it was. */
 static __always_inline int ask(struct __sk_buff* context, const struct packet* packet,
                                const struct udphdr* udp, const struct flow* flow) {
   struct echo echo = {.type = echo_type(packet, flow->reply), .identifier = flow->identifier};
@@ -53,16 +73,19 @@ static __always_inline int ask(struct __sk_buff* context, const struct packet* p
   balance_unfinished(packet, &echo, flow->tag, sum_addresses(packet));
   if (store_headers(context, packet, packet->ipv6 ? PROTOCOL_ICMPV6 : IPPROTO_ICMP, (void*)&echo,
                     &change) ||
-      store_ethertype(context, WHOLE_QUESTION))
+      store_ethertype(context, QUESTION))
     return -1;
   bpf_clone_redirect(context, context->ifindex, 0);
-  return store_ethertype(context, ethertype) ||
-         store_headers(context, packet, IPPROTO_UDP, udp, &change);
+  if (store_ethertype(context, ethertype) ||
+      store_headers(context, packet, IPPROTO_UDP, udp, &change))
+    return -1;
+  return 0;
 }
 
-static __always_inline int is_due(const struct icmp_whole* whole, __u64 time) {
-  __u32 doubled = whole->unanswered < MAX_UNANSWERED ? whole->unanswered : MAX_UNANSWERED;
-  return time - whole->asked >= ASK_INTERVAL << doubled;
+/* On its way out again, a question loses what is not needed, and is no super-packet any more. */
+static __noinline int shorten_question(struct __sk_buff* context) {
+  __u32 size = context->len < QUESTION_SIZE ? context->len : QUESTION_SIZE;
+  return bpf_skb_change_tail(context, size, 0) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
 /* Whether a super-packet may be sent as one message: 1, 0, or -1 where the packet is broken. Asks where that is due. */
@@ -72,25 +95,62 @@ static __always_inline int goes_whole(struct __sk_buff* context, const struct pa
   if (flow->profile != ICMP_PROFILE_WARREN || !is_udp_segments(context) ||
       unfinished_from(context, &field) != (int)packet->l4)
     return 0;
-  struct icmp_whole_key key = {.address = packet->destination, .ifindex = context->ifindex};
+  struct icmp_whole_key key = {.address = packet->destination,
+                               .ifindex = context->ifindex,
+                               .identifier = flow->identifier,
+                               .tag = flow->tag};
   struct icmp_whole* whole = bpf_map_lookup_elem(&wholes, &key);
   __u64 time = now();
   if (!whole) {
+    /* Asked about later: where there are more flows than places, none gets that old. */
     struct icmp_whole made = {.asked = time};
     bpf_map_update_elem(&wholes, &key, &made, BPF_NOEXIST);
-    return ask(context, packet, udp, flow);
+    return 0;
   }
-  if (is_due(whole, time)) {
+  int answered = whole->answered && passed(whole->answered, time) < ICMP_WHOLE_HOLDS_NS;
+  if (!answered) whole->proven = whole->sent = 0;
+  int tried = whole->sent > whole->proven; /* and not yet asked about; after that it is pending */
+  if (tried || passed(whole->asked, time) >= (answered ? ASK_INTERVAL : patience(whole))) {
     whole->asked = time;
-    whole->unanswered++;
+    whole->pending = whole->sent;
+    whole->sent = 0;
+    if (!answered) whole->failures++;
     if (ask(context, packet, udp, flow)) return -1;
   }
-  return whole->answered && time - whole->answered < ICMP_WHOLE_HOLDS_NS;
+  __u32 size = packet->l4_length;
+  if (size > whole->proven) {
+    if (!answered || tried || whole->pending > whole->proven) return 0;
+    if (whole->failures && passed(whole->tried, time) < patience(whole)) return 0;
+    whole->tried = time;
+  }
+  if (size > whole->sent) whole->sent = size;
+  return 1;
 }
 
-/* Sends a question back to where it came from. */
+/* The flow of a question, an answer or a whole message that came in. */
+static __always_inline struct icmp_whole* find_whole(struct __sk_buff* context,
+                                                     const struct packet* packet,
+                                                     const struct echo* echo, __u64 addresses) {
+  struct icmp_whole_key key = {.address = packet->source,
+                               .ifindex = context->ifindex,
+                               .identifier = echo->identifier,
+                               .tag = tag_of(packet, echo, addresses)};
+  struct icmp_whole* whole = bpf_map_lookup_elem(&wholes, &key);
+  if (whole || context->protocol != QUESTION) return whole;
+  struct icmp_whole made = {.asked = now()};
+  bpf_map_update_elem(&wholes, &key, &made, BPF_NOEXIST);
+  return bpf_map_lookup_elem(&wholes, &key);
+}
+
+static __always_inline void note_arrived(struct __sk_buff* context, const struct packet* packet,
+                                         const struct echo* echo, __u64 addresses) {
+  struct icmp_whole* whole = find_whole(context, packet, echo, addresses);
+  if (whole && packet->l4_length > whole->arrived) whole->arrived = packet->l4_length;
+}
+
+/* Sends a question back to where it came from. What has arrived is told in the sequence number. */
 static __always_inline int answer(struct __sk_buff* context, const struct packet* packet,
-                                  const struct echo* question) {
+                                  const struct echo* question, struct icmp_whole* whole) {
   void *data = start_of(context), *end = end_of(context);
   struct ethhdr* ethernet = data;
   struct iphdr* ip4 = data + ETH_HLEN;
@@ -108,29 +168,48 @@ static __always_inline int answer(struct __sk_buff* context, const struct packet
     ip4->daddr = source;
   }
   echo->type = echo_type(packet, is_request(packet, question));
+  echo->sequence = bpf_htons(whole->arrived);
+  whole->arrived = 0;
   unsigned char address[ETH_ALEN];
   __builtin_memcpy(address, ethernet->h_source, ETH_ALEN);
   __builtin_memcpy(ethernet->h_source, ethernet->h_dest, ETH_ALEN);
   __builtin_memcpy(ethernet->h_dest, address, ETH_ALEN);
-  ethernet->h_proto = WHOLE_ANSWER;
+  ethernet->h_proto = ANSWER;
   return bpf_redirect(context->ifindex, 0);
 }
 
-static __always_inline int note_answer(struct __sk_buff* context, const struct packet* packet) {
-  struct icmp_whole_key key = {.address = packet->source, .ifindex = context->ifindex};
-  struct icmp_whole* whole = bpf_map_lookup_elem(&wholes, &key);
-  if (whole) {
-    whole->answered = now();
-    whole->unanswered = 0;
+static __always_inline int note_answer(const struct echo* echo, struct icmp_whole* whole) {
+  __u32 arrived = bpf_ntohs(echo->sequence);
+  whole->answered = now();
+  if (arrived < whole->pending) {
+    whole->proven = arrived;
+    whole->failures++;
+  } else {
+    if (arrived > whole->proven) whole->proven = arrived;
+    if (whole->pending) whole->failures = 0;
   }
+  whole->pending = 0;
   return TC_ACT_SHOT;
 }
 
+/* Whether the message is of a flow here. Does not keep a session alive, which a program has to do. */
+static __always_inline int is_of_flow(const struct packet* packet, const struct echo* echo,
+                                      __u64 addresses) {
+  struct icmp_user_key user_key;
+  __be16 client_port;
+  __u16 tag = tag_of(packet, echo, addresses);
+  if (echo->code != 0) return 0;
+  if (is_reply(packet, echo)) return find_reply(&packet->source, echo, tag, &client_port) != NULL;
+  if (!is_request(packet, echo)) return 0;
+  struct icmp_user* user = find_user(echo, tag, &user_key);
+  return user && find_session(packet, echo, &user_key, user, now()) != NULL;
+}
+
 /* A question or an answer. */
-static __noinline int meet_whole(struct __sk_buff* context, const struct icmp_device* device) {
+static __noinline int meet_question(struct __sk_buff* context, const struct icmp_device* device) {
   __u8 version;
-  if (!device || !context->gso_size || device->link_header != ETH_HLEN ||
-      read_bytes(context, ETH_HLEN, &version, sizeof(version)))
+  if (!device || device->link_header != ETH_HLEN || context->pkt_type != PACKET_HOST ||
+      context->gso_size || read_bytes(context, ETH_HLEN, &version, sizeof(version)))
     return TC_ACT_UNSPEC;
   struct packet packet;
   struct echo echo;
@@ -140,13 +219,12 @@ static __noinline int meet_whole(struct __sk_buff* context, const struct icmp_de
       packet.bound || read_bytes(context, packet.l4, &echo, sizeof(echo)) ||
       unfinished_from(context, &field) != (int)packet.l4)
     return TC_ACT_UNSPEC;
-  struct udphdr udp;
-  struct icmp_counts* counts = NULL;
-  int reason;
-  if (!accept_message(&packet, &echo, sum_addresses(&packet), NULL, &udp, &counts, &reason))
-    return TC_ACT_UNSPEC;
-  if (context->protocol == WHOLE_QUESTION) return answer(context, &packet, &echo);
-  return note_answer(context, &packet);
+  __u64 addresses = sum_addresses(&packet);
+  if (!is_of_flow(&packet, &echo, addresses)) return TC_ACT_UNSPEC;
+  struct icmp_whole* whole = find_whole(context, &packet, &echo, addresses);
+  if (!whole) return TC_ACT_UNSPEC;
+  return context->protocol == QUESTION ? answer(context, &packet, &echo, whole)
+                                       : note_answer(&echo, whole);
 }
 
 #endif
