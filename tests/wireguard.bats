@@ -59,6 +59,32 @@ hosts() {
   [[ "$output" == "warren-wireguard "[0-9]* ]]
 }
 
+@test "congestion marks go through the tunnel and come back inwards" {
+  command -v tcpdump >/dev/null || fail "needs tcpdump: scripts/setup run test"
+  hosts <<'SH'
+    interface left warren wireguard
+    interface right warren wireguard
+    join_hosts
+    ping_left
+    right nft -f - <<'NFT'
+table netdev congested {
+  chain way {
+    type filter hook ingress device wire priority 0;
+    ip ecn != not-ect ip ecn set ce
+  }
+}
+NFT
+    right tcpdump --immediate-mode -Uni wg-right -w inner "icmp[icmptype] == icmp-echo" 2>err &
+    until_true grep listening err
+    left ping -q -c 3 -i 0.05 -W 1 -Q 0xba 10.7.0.2
+    left ping -q -c 3 -i 0.05 -W 1 -Q 0xb8 10.7.0.2
+    seen() { [ "$(tcpdump -vnr inner 2>/dev/null | grep -c "tos $1")" -eq 3 ]; }
+    until_true seen 0xbb,CE
+    until_true seen 0xb8
+    kill %1
+SH
+}
+
 @test "interoperates with wireguard-go as initiator" {
   hosts <<'SH'
     interface left warren wireguard

@@ -67,4 +67,14 @@ Result<> UdpPort::set_mark(std::uint32_t mark) {
   return {};
 }
 
+Result<> UdpPort::report_traffic_class() {
+  const int on = 1;
+  const int ipv4 = socket_for(false);
+  const int ipv6 = socket_for(true);
+  if (::setsockopt(ipv4, IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0 ||
+      (ipv6 >= 0 && ::setsockopt(ipv6, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof on) != 0))
+    return fail_errno(fmt::format("ask for the traffic class of what UDP port {} gets", port_));
+  return {};
+}
+
 }  // namespace warren

@@ -30,6 +30,8 @@ class UdpPort {
 
   /// What policy routing and firewalls know our packets by (SO_MARK); 0: nothing.
   Result<> set_mark(std::uint32_t mark);
+  /// Datagrams are received with their traffic class: routers mark those that meet congestion.
+  Result<> report_traffic_class();
 
  private:
   [[nodiscard]] static Result<UdpPort> open_both(std::uint16_t port);

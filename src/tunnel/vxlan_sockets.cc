@@ -57,21 +57,6 @@ Result<> permit_fragments(const UdpPort& port) {
   return {};
 }
 
-// Routers mark datagrams that meet congestion.
-Result<> report_traffic_class(const UdpPort& port) {
-  const int on = 1;
-  const auto refused = [&] {
-    return fail_errno(
-        fmt::format("ask for the traffic class of what UDP port {} gets", port.port()));
-  };
-  if (::setsockopt(port.socket_for(false), IPPROTO_IP, IP_RECVTOS, &on, sizeof on) != 0)
-    return refused();
-  if (port.socket_for(true) >= 0 &&
-      ::setsockopt(port.socket_for(true), IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof on) != 0)
-    return refused();
-  return {};
-}
-
 }  // namespace
 
 Result<std::shared_ptr<VxlanSockets>> VxlanSockets::open(Loop& loop, std::uint16_t port) {
@@ -104,7 +89,7 @@ Result<UdpPort> VxlanSockets::open_source() {
 }
 
 Result<> VxlanSockets::watch() {
-  if (auto done = report_traffic_class(port_); !done) return done;
+  if (auto done = port_.report_traffic_class(); !done) return done;
   for (const bool ipv6 : {false, true}) {
     const int fd = port_.socket_for(ipv6);
     if (fd < 0) continue;

@@ -151,6 +151,7 @@ Result<> WireguardInterface::open_sockets(std::uint16_t port) {
   if (!scope) return tl::unexpected(scope.error());
   auto opened = UdpPort::open(port, mark_);
   if (!opened) return tl::unexpected(opened.error());
+  if (auto done = opened->report_traffic_class(); !done) return done;
   std::vector<std::unique_ptr<Loop::Watch>> watches;
   for (const auto& socket : opened->sockets()) {
     auto watch = loop_.watch(socket.get(), [this, fd = socket.get()] { on_socket(fd); });
@@ -257,7 +258,8 @@ void WireguardInterface::on_socket(int fd) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
       const auto from = received_.sender(i);
       datagrams_.push_back({received_.data(i), received_.segment_size(i),
-                            Endpoint{from.ip, from.port, from.scope, received_.local(i)}});
+                            Endpoint{from.ip, from.port, from.scope, received_.local(i)},
+                            received_.traffic_class(i)});
     }
     overlays_.engine_receives(true);
     engine_.receive_datagrams(datagrams_, read_clocks());
@@ -277,8 +279,10 @@ void WireguardInterface::send_datagrams(wireguard::DatagramBatch& datagrams) noe
     const auto& offload = datagrams.packets.offload(i);
     const SendBatch::Datagram datagram{port_->socket_for(endpoint.address.ipv6), &addresses[i],
                                        endpoint.source ? &*endpoint.source : nullptr,
-                                       offload.gso_size};
-    if (i == 0 || endpoint != datagrams.addresses[i - 1]) conversation = &addresses[i];
+                                       offload.gso_size, datagrams.traffic_classes[i]};
+    if (i == 0 || endpoint != datagrams.addresses[i - 1] ||
+        datagram.traffic_class != datagrams.traffic_classes[i - 1])
+      conversation = &addresses[i];
     if (offload.is_super_packet())
       writer_.add_segments(datagram, datagrams.packets.bytes(i));
     else

@@ -13,6 +13,8 @@
 /// Messages of one super-packet are written into one such datagram; each is sealed where it lies.
 /// Messages are opened where they arrived, and the packets in them handed out from there.
 ///
+/// Congestion marks (ECN) go along outwards, and come back inwards, as RFC 6040 has it.
+///
 /// Work is collected and done in batches: up to `batch_jobs` messages of any peers are sealed or
 /// opened by one call of crypto::Aead. Order within a peer is kept.
 #pragma once
@@ -41,11 +43,13 @@ namespace warren::wireguard {
 /// Datagrams with where they go to.
 struct DatagramBatch {
   Batch packets;
-  std::array<Endpoint, Batch::capacity> addresses;  ///< of packet i
+  std::array<Endpoint, Batch::capacity> addresses;            ///< of packet i
+  std::array<std::uint8_t, Batch::capacity> traffic_classes;  ///< of its IP header
 
   /// The caller has checked packets.full().
-  void push(Packet packet, const Endpoint& address) noexcept {
+  void push(Packet packet, const Endpoint& address, std::uint8_t traffic_class) noexcept {
     addresses[packets.size()] = address;
+    traffic_classes[packets.size()] = traffic_class;
     packets.push(std::move(packet));
   }
 };
@@ -55,6 +59,7 @@ struct ReceivedDatagram {
   std::span<std::byte> bytes;
   std::size_t message_size = 0;  ///< 0: it is one message
   Endpoint from;
+  std::uint8_t traffic_class = 0;  ///< of its IP header
 };
 
 class EngineOutput {
@@ -153,7 +158,7 @@ class Engine {
   /// A transport message on its way through the AEAD.
   struct Incoming {
     std::span<std::byte> packet;  ///< where it is opened
-    const Endpoint* from;
+    const ReceivedDatagram* datagram;
     PeerId peer;
     std::uint32_t index;
     std::uint32_t size;  ///< of the message
@@ -178,17 +183,18 @@ class Engine {
   void seal_segments(Peer& peer, Session& session, Packet packet) noexcept;
   void seal_alone(Peer& peer, Session& session, Packet packet) noexcept;
   void seal_message(Peer& peer, Session& session, std::span<std::byte> message) noexcept;
-  void push_datagram(Peer& peer, Packet packet) noexcept;
+  void push_datagram(Peer& peer, Packet packet, std::uint8_t marks) noexcept;
   void seal_pending() noexcept;
   void flush_datagrams() noexcept;
 
   // engine_receive.cc
-  void receive_message(std::span<std::byte> message, const Endpoint& from, const Now& now) noexcept;
-  void receive_transport(std::span<std::byte> message, const Endpoint& from,
+  void receive_message(std::span<std::byte> message, const ReceivedDatagram& datagram,
+                       const Now& now) noexcept;
+  void receive_transport(std::span<std::byte> message, const ReceivedDatagram& datagram,
                          const Now& now) noexcept;
   void open_pending(const Now& now) noexcept;
   void finish_transport(const Incoming& incoming, std::uint64_t counter, const Now& now) noexcept;
-  void deliver(const Peer& peer, std::span<std::byte> packet) noexcept;
+  void deliver(const Peer& peer, std::span<std::byte> packet, std::uint8_t traffic_class) noexcept;
   void flush_packets() noexcept;
 
   // engine_handshake.cc

@@ -54,7 +54,7 @@ void Engine::send_bytes(Bytes bytes, const Endpoint& to) noexcept {
   packet.resize(bytes.size());
   std::memcpy(packet.data(), bytes.data(), bytes.size());
   if (datagrams_.packets.full()) flush_datagrams();
-  datagrams_.push(std::move(packet), to);
+  datagrams_.push(std::move(packet), to, 0);
 }
 
 bool Engine::under_load(Time now) noexcept {

@@ -3,6 +3,7 @@
 
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
+#include "wire/traffic_class.h"
 #include "wireguard/engine.h"
 
 namespace warren::wireguard {
@@ -38,7 +39,7 @@ void Engine::receive_datagrams(std::span<const ReceivedDatagram> datagrams,
     do {
       const auto message = rest.first(std::min(size, rest.size()));
       rest = rest.subspan(message.size());
-      receive_message(message, datagram.from, now);
+      receive_message(message, datagram, now);
     } while (!rest.empty());
   }
   open_pending(now);
@@ -46,23 +47,23 @@ void Engine::receive_datagrams(std::span<const ReceivedDatagram> datagrams,
   flush_datagrams();
 }
 
-void Engine::receive_message(std::span<std::byte> message, const Endpoint& from,
+void Engine::receive_message(std::span<std::byte> message, const ReceivedDatagram& datagram,
                              const Now& now) noexcept {
   messages.packets.add(1);
   messages.bytes.add(message.size());
   const auto type = classify(message);
   if (!type) return messages.drop(DropReason::malformed);
-  if (type == MessageType::transport) return receive_transport(message, from, now);
+  if (type == MessageType::transport) return receive_transport(message, datagram, now);
   open_pending(now);  // handshakes change sessions: first what came before
   if (const auto initiation = parse<Initiation>(message))
-    receive_initiation(*initiation, from, now);
+    receive_initiation(*initiation, datagram.from, now);
   else if (const auto response = parse<Response>(message))
-    receive_response(*response, from, now);
+    receive_response(*response, datagram.from, now);
   else if (const auto cookie = parse<CookieReply>(message))
     receive_cookie(*cookie, now);
 }
 
-void Engine::receive_transport(std::span<std::byte> message, const Endpoint& from,
+void Engine::receive_transport(std::span<std::byte> message, const ReceivedDatagram& datagram,
                                const Now& now) noexcept {
   if (open_count_ == batch_jobs) open_pending(now);  // which may end the session
   const Transport<std::byte> transport(message);
@@ -72,7 +73,7 @@ void Engine::receive_transport(std::span<std::byte> message, const Endpoint& fro
     return messages.drop(DropReason::no_session);
   if (!session->may_accept(transport.counter())) return messages.drop(DropReason::replayed);
   open_jobs_[open_count_] = session->open(transport);
-  incoming_[open_count_++] = {transport.packet(), &from, *id, transport.receiver(),
+  incoming_[open_count_++] = {transport.packet(), &datagram, *id, transport.receiver(),
                               static_cast<std::uint32_t>(message.size())};
 }
 
@@ -94,7 +95,7 @@ void Engine::finish_transport(const Incoming& incoming, std::uint64_t counter,
   auto* session = peer.sessions.find(incoming.index);
   if (session == nullptr) return messages.drop(DropReason::no_session);
   if (!session->accept(counter)) return messages.drop(DropReason::replayed);
-  heard_from(peer, *incoming.from, incoming.size);
+  heard_from(peer, incoming.datagram->from, incoming.size);
   const bool first = peer.sessions.received(*session, erase_index());
   const bool data = !incoming.packet.empty();
   peer.timers.received(now.time, data);
@@ -105,13 +106,16 @@ void Engine::finish_transport(const Incoming& incoming, std::uint64_t counter,
   }
   if (peer.timers.renew_after_receiving(session->use(), now.time)) send_initiation(peer, now);
   arm(peer);
-  if (data) deliver(peer, incoming.packet);
+  if (data) deliver(peer, incoming.packet, incoming.datagram->traffic_class);
 }
 
-void Engine::deliver(const Peer& peer, std::span<std::byte> packet) noexcept {
+void Engine::deliver(const Peer& peer, std::span<std::byte> packet,
+                     std::uint8_t traffic_class) noexcept {
   const auto inner = inspect(packet, allowed_ips_);
   if (inner.length == 0) return messages.drop(DropReason::wrong_medium);
   if (inner.sender != peer.id) return messages.drop(DropReason::wrong_source);
+  if (!wire::decapsulate_ecn(packet.first(inner.length), Medium::ip, traffic_class))
+    return messages.drop(DropReason::congested);
   if (delivered_count_ == delivered_.size()) flush_packets();
   delivered_[delivered_count_++] = packet.first(inner.length);
 }

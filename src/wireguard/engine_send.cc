@@ -4,6 +4,7 @@
 
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
+#include "wire/traffic_class.h"
 #include "wireguard/engine.h"
 
 namespace warren::wireguard {
@@ -19,6 +20,11 @@ using Message = Transport<std::byte>;
 
 std::size_t message_size(std::size_t packet, std::size_t mtu) noexcept {
   return Message::overhead + padded_length(packet, mtu);
+}
+
+// What of the traffic class is not hidden.
+std::uint8_t marks_of(const Packet& packet) noexcept {
+  return wire::traffic_class_of(packet.bytes(), Medium::ip) & wire::ecn::mask;
 }
 
 }  // namespace
@@ -132,11 +138,12 @@ void Engine::seal_alone(Peer& peer, Session& session, Packet packet) noexcept {
     std::memcpy(roomy.data(), packet.data(), length);
     packet = std::move(roomy);
   }
+  const auto marks = marks_of(packet);
   packet.offload() = {};
   packet.resize(length + behind);
   std::memset(packet.data() + length, 0, behind);
   packet.prepend(Message::header_length);
-  push_datagram(peer, std::move(packet));
+  push_datagram(peer, std::move(packet), marks);
   seal_message(peer, session, datagrams_.packets.bytes(datagrams_.packets.size() - 1));
 }
 
@@ -160,7 +167,7 @@ void Engine::seal_segments(Peer& peer, Session& session, Packet packet) noexcept
       datagram.offload().gso_size = static_cast<std::uint16_t>(largest);
     }
     auto rest = datagram.bytes();
-    push_datagram(peer, std::move(datagram));
+    push_datagram(peer, std::move(datagram), marks_of(packet));
     for (std::size_t i = first; i < first + count; ++i) {
       const auto message = rest.first(std::min(largest, rest.size()));
       rest = rest.subspan(message.size());
@@ -180,9 +187,9 @@ void Engine::seal_message(Peer& peer, Session& session, std::span<std::byte> mes
 }
 
 /// The datagram may still be written: it is sent by flush_datagrams().
-void Engine::push_datagram(Peer& peer, Packet packet) noexcept {
+void Engine::push_datagram(Peer& peer, Packet packet, std::uint8_t marks) noexcept {
   if (datagrams_.packets.full()) flush_datagrams();
-  datagrams_.push(std::move(packet), *peer.endpoint);
+  datagrams_.push(std::move(packet), *peer.endpoint, marks);
 }
 
 void Engine::seal_pending() noexcept {

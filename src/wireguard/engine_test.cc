@@ -8,6 +8,7 @@
 #include <set>
 
 #include "wire/testing.h"
+#include "wire/traffic_class.h"
 #include "wireguard/testing.h"
 
 namespace warren::wireguard {
@@ -21,6 +22,7 @@ using Data = wire::testing::Bytes;
 struct Datagram {
   Data bytes;
   std::uint16_t message_size = 0;  // of each, where it stands for several
+  std::uint8_t traffic_class = 0;
 };
 
 class Network;
@@ -68,7 +70,7 @@ class Host : public EngineOutput {
     std::vector<ReceivedDatagram> batch;
     for (const auto& datagram : datagrams) {
       copies.push_back(datagram.bytes);
-      batch.push_back({copies.back(), datagram.message_size, from});
+      batch.push_back({copies.back(), datagram.message_size, from, datagram.traffic_class});
     }
     engine.receive_datagrams(batch, now());
     watch();
@@ -133,19 +135,22 @@ class Network {
       const auto end = std::min(at + datagram.message_size, datagram.bytes.size());
       pass(from, to,
            {Data(datagram.bytes.begin() + static_cast<std::ptrdiff_t>(at),
-                 datagram.bytes.begin() + static_cast<std::ptrdiff_t>(end))});
+                 datagram.bytes.begin() + static_cast<std::ptrdiff_t>(end)),
+            0, datagram.traffic_class});
     }
   }
 
   double loss = 0;
   double duplication = 0;
   double reordering = 0;
-  bool split = false;  // into single messages
+  bool split = false;      // into single messages
+  bool congested = false;  // marks what may be marked, and what may not
   std::vector<Datagram> log;
 
  private:
   void pass(const Endpoint& from, const Endpoint& to, Datagram datagram) {
     if (world_.chance(loss)) return;
+    if (congested) datagram.traffic_class |= wire::ecn::congested;
     if (world_.chance(duplication)) deliver(from, to, datagram, 10ms);
     deliver(from, to, std::move(datagram), world_.chance(reordering) ? 30ms : 5ms);
   }
@@ -164,7 +169,8 @@ void Host::send_datagrams(DatagramBatch& datagrams) noexcept {
   for (std::size_t i = 0; i < datagrams.packets.size(); ++i) {
     const auto bytes = datagrams.packets.bytes(i);
     network_.transmit(*this, datagrams.addresses[i],
-                      {Data(bytes.begin(), bytes.end()), datagrams.packets.offload(i).gso_size});
+                      {Data(bytes.begin(), bytes.end()), datagrams.packets.offload(i).gso_size,
+                       datagrams.traffic_classes[i]});
   }
   datagrams.packets.clear();
 }
@@ -283,6 +289,34 @@ TEST_F(EngineTest, SealsSuperPacketsAsTheSegmentsThatTheyAre) {
         Data segment(plan.segment_size(i));
         plan.write_segment(i, segment.data());
         ASSERT_EQ(b.delivered[i], segment) << i;
+      }
+    }
+  }
+}
+
+TEST_F(EngineTest, CongestionMarksGoAlongAndComeBackInwards) {
+  connect();
+  for (const bool ipv6 : {false, true}) {
+    for (const auto tos : std::to_array<std::uint8_t>({0xb8, 0xb9, 0xba, 0xbb})) {
+      for (const bool congested : {false, true}) {
+        SCOPED_TRACE(::testing::Message() << ipv6 << " " << int{tos} << " " << congested);
+        network.congested = congested;
+        network.log.clear();
+        b.delivered.clear();
+        const auto dropped = b.engine.messages.dropped(DropReason::congested);
+        PacketSpec spec;
+        spec.ipv6 = ipv6;
+        spec.tos = tos;
+        a.send(wire::testing::build(spec));
+        world.run_for(1s);
+        ASSERT_FALSE(network.log.empty());  // keepalives may follow
+        EXPECT_EQ(network.log[0].traffic_class, tos & 3) << "no more than the mark is shown";
+        const bool lost = congested && tos == 0xb8;  // its sender knows no marks
+        EXPECT_EQ(b.engine.messages.dropped(DropReason::congested) - dropped, lost ? 1U : 0U);
+        ASSERT_EQ(b.delivered.size(), lost ? 0U : 1U);
+        if (lost) continue;
+        if (congested) spec.tos = 0xbb;
+        EXPECT_EQ(b.delivered[0], wire::testing::build(spec));
       }
     }
   }
