@@ -178,6 +178,7 @@ TEST_F(IcmpWholeTest, ALongerOneIsTriedFirst) {
   // The server has not seen one as long, and is not told of this one.
   change_whole([](icmp_whole& whole) {
     whole.tried = clock() + 100 * second;
+    whole.refused = whole.proven + 1;
     whole.failures = 1;
   });
   for (int i = 0; i < 10; ++i) {
@@ -217,22 +218,55 @@ TEST_F(IcmpWholeTest, WhatDoesNotArriveTakesTheDetourAgain) {
   expect_burst(server);
 }
 
+/// A bound on the length, and lengths on both sides of it.
+TEST_F(IcmpWholeTest, ShorterOnesStayWholeWhereLongerOnesDoNotArrive) {
+  start();
+  Udp server(server_.get(), "10.9.0.2", port);
+  Udp client(client_.get(), "10.9.0.1", 40000);
+  open_session(client, server, "10.9.0.2");
+  client.segment(segment_size);
+  bursts_until_whole(client, server);
+  ASSERT_EQ(shell(client_, "ip link set c0 gso_max_size 40000"), 0);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  icmp_whole known{};
+  while (known.refused == 0 && known.proven < 2 * segments * segment_size &&
+         std::chrono::steady_clock::now() < deadline) {
+    (void)client.send(burst(2 * segments), "10.9.0.2", port);
+    ASSERT_TRUE(client.send(burst(), "10.9.0.2", port));
+    change_whole([&](icmp_whole& whole) { known = whole; });
+  }
+  if (known.refused == 0) GTEST_SKIP() << "this kernel does not look at gso_max_size";
+  let_the_wire_run_dry();
+  while (!server.receive(0).empty()) {
+  }
+  // Short ones that arrive say nothing of long ones.
+  change_whole([](icmp_whole& whole) { whole.tried = clock() + 100 * second; });
+  for (int i = 0; i < 3; ++i) {
+    bursts_until_whole(client, server);
+    forget_what_was_seen();
+    ASSERT_TRUE(client.send(burst(2 * segments), "10.9.0.2", port));
+    expect_burst(server, 2 * segments);
+    EXPECT_EQ(messages(), 2 * segments);
+    change_whole([&](icmp_whole& whole) { EXPECT_NE(whole.refused, 0U); });
+  }
+}
+
 TEST_F(IcmpWholeTest, WhoDoesNotAnswerIsAskedEverMoreRarely) {
   start();
   at(server_, [] { EXPECT_TRUE((*IcmpCarrier::find(BpfPins::Access::change))->detach("s0")); });
   Udp client(client_.get(), "10.9.0.1", 40000);
   client.segment(segment_size);
   ASSERT_TRUE(client.send(burst(), "10.9.0.2", port));
-  for (const auto& [failures, before, asks] : {std::tuple{4U, 2 * second, 0},
-                                               {4U, 6 * second, 1},
-                                               {8U, 60 * second, 0},
-                                               {8U, 70 * second, 1},
-                                               {1000U, 60 * second, 0},
-                                               {1000U, 70 * second, 1}}) {
-    SCOPED_TRACE(::testing::Message() << failures << " " << before);
-    change_whole([&, failures = failures, before = before](icmp_whole& whole) {
+  for (const auto& [unanswered, before, asks] : {std::tuple{4U, 2 * second, 0},
+                                                 {4U, 6 * second, 1},
+                                                 {8U, 60 * second, 0},
+                                                 {8U, 70 * second, 1},
+                                                 {1000U, 60 * second, 0},
+                                                 {1000U, 70 * second, 1}}) {
+    SCOPED_TRACE(::testing::Message() << unanswered << " " << before);
+    change_whole([&, unanswered = unanswered, before = before](icmp_whole& whole) {
       whole.asked = clock() - before;
-      whole.failures = failures;
+      whole.unanswered = unanswered;
       EXPECT_EQ(whole.answered, 0U);
     });
     forget_what_was_seen();

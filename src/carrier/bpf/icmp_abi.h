@@ -143,12 +143,14 @@ struct icmp_whole_key {
 struct icmp_whole {
   /* Of those that are sent. Times are as last_seen above, sizes those of ICMP messages. */
   __u64 asked;
-  __u64 answered; /* 0: never */
-  __u64 tried;    /* when one was sent that was longer than `proven` */
-  __u32 proven;   /* so long ones have arrived */
-  __u32 sent;     /* the longest since the last question */
-  __u32 pending;  /* the longest that the last question asked about */
-  __u32 failures; /* questions without an answer, and tries that did not arrive, in a row */
+  __u64 answered;   /* 0: never */
+  __u64 tried;      /* when one was sent that was longer than `proven` */
+  __u32 proven;     /* so long ones have arrived */
+  __u32 sent;       /* the longest since the last question */
+  __u32 pending;    /* the longest that the last question asked about; 0 once that is answered */
+  __u32 unanswered; /* questions in a row */
+  __u32 refused;    /* so long a one did not arrive; 0: there was none */
+  __u32 failures;   /* how often that happened, in a row */
   /* Of those that are received: */
   __u32 arrived; /* the longest since the last question */
   __u32 pad;

@@ -70,7 +70,7 @@ SEC("tc")
 int carry(struct __sk_buff* context) {
   struct icmp_device* device = find_device(context->ifindex);
   if (!device) return TC_ACT_UNSPEC;
-  if (unlikely(device->may_be_whole && ethertype_of(context) == QUESTION))
+  if (unlikely(context->gso_size) && device->may_be_whole && ethertype_of(context) == QUESTION)
     return shorten_question(context);
   if (context->protocol == bpf_htons(ETH_P_IP)) return carry_packet(context, device, 0);
   if (context->protocol == bpf_htons(ETH_P_IPV6)) return carry_packet(context, device, 1);

@@ -7,9 +7,9 @@
  * But then nobody *can* segment it any more: a kernel drops it, and a device that segments UDP would make rubbish of it.
  * So it goes whole only where the other end has just said that such a one has arrived; others take the detour.
  *
- *     carry    ── question: the headers of the flow, unfinished ──────▶ restore    four times a second
- *     restore  ◀── answer: "unfinished, and none has come yet" ─────────┘          (ever more rarely, up to once in 64 s,
- *     carry    ── one super-packet, whole ────────────────────────────▶ restore     while nobody answers or tries fail)
+ *     carry    ── question: the headers of the flow, unfinished ──────▶ restore    four times a second; ever more rarely,
+ *     restore  ◀── answer: "unfinished, and none has come yet" ─────────┘          down to once in 64 s, while none answers
+ *     carry    ── a try: one super-packet, whole ─────────────────────▶ restore    so too, while tries fail
  *     carry    ── question ───────────────────────────────────────────▶ restore
  *     restore  ◀── answer: "one of 57,000 bytes" ───────────────────────┘
  *     carry    ══ all super-packets up to that size, for a second ════▶ restore
@@ -47,8 +47,8 @@ static __always_inline __u64 passed(__u64 since, __u64 time) {
 }
 
 /* The interval, ever longer after failures. */
-static __always_inline __u64 patience(const struct icmp_whole* whole) {
-  return ASK_INTERVAL << (whole->failures < MAX_DOUBLED ? whole->failures : MAX_DOUBLED);
+static __always_inline __u64 patience(__u32 failures) {
+  return ASK_INTERVAL << (failures < MAX_DOUBLED ? failures : MAX_DOUBLED);
 }
 
 static __always_inline __be16 ethertype_of(struct __sk_buff* context) {
@@ -108,19 +108,19 @@ static __always_inline int goes_whole(struct __sk_buff* context, const struct pa
     return 0;
   }
   int answered = whole->answered && passed(whole->answered, time) < ICMP_WHOLE_HOLDS_NS;
-  if (!answered) whole->proven = whole->sent = 0;
-  int tried = whole->sent > whole->proven; /* and not yet asked about; after that it is pending */
-  if (tried || passed(whole->asked, time) >= (answered ? ASK_INTERVAL : patience(whole))) {
+  if (!answered) whole->proven = 0;
+  int unasked = answered && whole->sent > whole->proven; /* a try that is still to be asked about */
+  if (unasked || passed(whole->asked, time) >= patience(answered ? 0 : whole->unanswered)) {
     whole->asked = time;
     whole->pending = whole->sent;
     whole->sent = 0;
-    if (!answered) whole->failures++;
+    whole->unanswered++;
     if (ask(context, packet, udp, flow)) return -1;
   }
   __u32 size = packet->l4_length;
   if (size > whole->proven) {
-    if (!answered || tried || whole->pending > whole->proven) return 0;
-    if (whole->failures && passed(whole->tried, time) < patience(whole)) return 0;
+    if (!answered || unasked || whole->pending > whole->proven) return 0;
+    if (size >= whole->refused && passed(whole->tried, time) < patience(whole->failures)) return 0;
     whole->tried = time;
   }
   if (size > whole->sent) whole->sent = size;
@@ -179,16 +179,18 @@ static __always_inline int answer(struct __sk_buff* context, const struct packet
 }
 
 static __always_inline int note_answer(const struct echo* echo, struct icmp_whole* whole) {
-  __u32 arrived = bpf_ntohs(echo->sequence);
+  __u32 arrived = bpf_ntohs(echo->sequence), pending = whole->pending;
   whole->answered = now();
-  if (arrived < whole->pending) {
-    whole->proven = arrived;
-    whole->failures++;
-  } else {
-    if (arrived > whole->proven) whole->proven = arrived;
-    if (whole->pending) whole->failures = 0;
-  }
+  whole->unanswered = 0;
   whole->pending = 0;
+  if (arrived < pending) {
+    if (pending <= whole->proven || arrived > whole->proven) whole->proven = arrived;
+    whole->refused = pending;
+    whole->failures++;
+  } else if (pending) {
+    if (arrived > whole->proven) whole->proven = arrived;
+    if (arrived >= whole->refused) whole->refused = whole->failures = 0;
+  }
   return TC_ACT_SHOT;
 }
 
