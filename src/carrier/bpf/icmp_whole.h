@@ -120,7 +120,9 @@ static __always_inline int goes_whole(struct __sk_buff* context, const struct pa
   __u32 size = packet->l4_length;
   if (size > whole->proven) {
     if (!answered || unasked || whole->pending > whole->proven) return 0;
-    if (size >= whole->refused && passed(whole->tried, time) < patience(whole->failures)) return 0;
+    if (whole->refused && size >= whole->refused &&
+        passed(whole->tried, time) < patience(whole->failures))
+      return 0;
     whole->tried = time;
   }
   if (size > whole->sent) whole->sent = size;
