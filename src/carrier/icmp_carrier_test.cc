@@ -16,7 +16,6 @@ namespace {
 using namespace testing;  // NOLINT
 using ::testing::Contains;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 TEST_F(IcmpCarrierTest, CarriesBothWaysBesidePings) {
   serve("alice", 0x3fa2, 5000);

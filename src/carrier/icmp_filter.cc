@@ -64,7 +64,7 @@ std::vector<sock_filter> make_icmp_filter(bool ipv6, std::uint8_t type, std::spa
   std::vector<sock_filter> program;
   // X = where the message begins: a raw IPv4 socket gets the IP header too.
   if (ipv6)
-    program.push_back(statement(BPF_LDX | BPF_W | BPF_IMM, 0));
+    program.push_back(statement(BPF_LDX | BPF_IMM, 0));
   else
     program.push_back(statement(BPF_LDX | BPF_B | BPF_MSH, 0));
   program.push_back(statement(BPF_LD | BPF_H | BPF_IND, 0));

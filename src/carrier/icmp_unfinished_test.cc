@@ -65,7 +65,9 @@ class FrameSocket {
     address.sll_ifindex = static_cast<int>(ifindex);
     ASSERT_EQ(::bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   }
-  void send(SuperPacket packet) const { ASSERT_TRUE(kernel_takes(packet)) << std::strerror(errno); }
+  void send(SuperPacket packet) const {
+    ASSERT_TRUE(kernel_takes(std::move(packet))) << std::strerror(errno);
+  }
   [[nodiscard]] bool kernel_takes(SuperPacket packet) const {
     const iovec pieces[] = {{&packet.offload, sizeof packet.offload},
                             {packet.bytes.data(), packet.bytes.size()}};

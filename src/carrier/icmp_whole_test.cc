@@ -48,28 +48,6 @@ class IcmpWholeTest : public IcmpCarrierTest {
     for (int i = 0; i < datagrams; ++i) ASSERT_EQ(seen[static_cast<std::size_t>(i)], 'A' + i);
     EXPECT_EQ(receiver.receive(0), "") << "a datagram came twice";
   }
-  /// Sends bursts until two in a row have gone whole: one as a try. Returns how many it took.
-  template <class Send>
-  unsigned bursts_until_whole(Send send, Udp& receiver, int datagrams = segments) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    bool before = false;
-    for (unsigned bursts = 1; std::chrono::steady_clock::now() < deadline; ++bursts) {
-      forget_what_was_seen();
-      send(burst(datagrams));
-      expect_burst(receiver, datagrams);
-      const bool whole = whole_messages() == 1;
-      EXPECT_EQ(messages(), whole ? 0 : datagrams);
-      if (whole && before) return bursts;
-      before = whole;
-    }
-    ADD_FAILURE() << "none goes whole";
-    return 0;
-  }
-  unsigned bursts_until_whole(Udp& client, Udp& server, int datagrams = segments) {
-    return bursts_until_whole(
-        [&](const std::string& text) { ASSERT_TRUE(client.send(text, "10.9.0.2", port)); }, server,
-        datagrams);
-  }
   void look() {
     for (const auto& frame : wire_->frames()) {
       EXPECT_NE(frame.protocol, IPPROTO_UDP);
@@ -94,6 +72,28 @@ class IcmpWholeTest : public IcmpCarrierTest {
   void forget_what_was_seen() {
     look();
     seen_.clear();
+  }
+  /// Sends bursts until two in a row have gone whole: one as a try. Returns how many it took.
+  template <class Send>
+  unsigned bursts_until_whole(Send send, Udp& receiver, int datagrams = segments) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    bool before = false;
+    for (unsigned bursts = 1; std::chrono::steady_clock::now() < deadline; ++bursts) {
+      forget_what_was_seen();
+      send(burst(datagrams));
+      expect_burst(receiver, datagrams);
+      const bool whole = whole_messages() == 1;
+      EXPECT_EQ(messages(), whole ? 0 : datagrams);
+      if (whole && before) return bursts;
+      before = whole;
+    }
+    ADD_FAILURE() << "none goes whole";
+    return 0;
+  }
+  unsigned bursts_until_whole(Udp& client, Udp& server, int datagrams = segments) {
+    return bursts_until_whole(
+        [&](const std::string& text) { ASSERT_TRUE(client.send(text, "10.9.0.2", port)); }, server,
+        datagrams);
   }
   /// What was sent before has arrived, and the server is done with it.
   void let_the_wire_run_dry() {
