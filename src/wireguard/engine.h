@@ -183,7 +183,7 @@ class Engine {
   void seal_segments(Peer& peer, Session& session, Packet packet) noexcept;
   void seal_alone(Peer& peer, Session& session, Packet packet) noexcept;
   void seal_message(Peer& peer, Session& session, std::span<std::byte> message) noexcept;
-  void push_datagram(Peer& peer, Packet packet, std::uint8_t marks) noexcept;
+  void push_datagram(const Endpoint& to, Packet packet, std::uint8_t marks) noexcept;
   void seal_pending() noexcept;
   void flush_datagrams() noexcept;
 

@@ -53,8 +53,7 @@ void Engine::send_bytes(Bytes bytes, const Endpoint& to) noexcept {
   if (!packet) return packets.drop(DropReason::no_buffer);
   packet.resize(bytes.size());
   std::memcpy(packet.data(), bytes.data(), bytes.size());
-  if (datagrams_.packets.full()) flush_datagrams();
-  datagrams_.push(std::move(packet), to, 0);
+  push_datagram(to, std::move(packet), 0);
 }
 
 bool Engine::under_load(Time now) noexcept {

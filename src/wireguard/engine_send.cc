@@ -143,7 +143,7 @@ void Engine::seal_alone(Peer& peer, Session& session, Packet packet) noexcept {
   packet.resize(length + behind);
   std::memset(packet.data() + length, 0, behind);
   packet.prepend(Message::header_length);
-  push_datagram(peer, std::move(packet), marks);
+  push_datagram(*peer.endpoint, std::move(packet), marks);
   seal_message(peer, session, datagrams_.packets.bytes(datagrams_.packets.size() - 1));
 }
 
@@ -167,7 +167,7 @@ void Engine::seal_segments(Peer& peer, Session& session, Packet packet) noexcept
       datagram.offload().gso_size = static_cast<std::uint16_t>(largest);
     }
     auto rest = datagram.bytes();
-    push_datagram(peer, std::move(datagram), marks_of(packet));
+    push_datagram(*peer.endpoint, std::move(datagram), marks_of(packet));
     for (std::size_t i = first; i < first + count; ++i) {
       const auto message = rest.first(std::min(largest, rest.size()));
       rest = rest.subspan(message.size());
@@ -187,9 +187,9 @@ void Engine::seal_message(Peer& peer, Session& session, std::span<std::byte> mes
 }
 
 /// The datagram may still be written: it is sent by flush_datagrams().
-void Engine::push_datagram(Peer& peer, Packet packet, std::uint8_t marks) noexcept {
+void Engine::push_datagram(const Endpoint& to, Packet packet, std::uint8_t marks) noexcept {
   if (datagrams_.packets.full()) flush_datagrams();
-  datagrams_.push(std::move(packet), *peer.endpoint, marks);
+  datagrams_.push(std::move(packet), to, marks);
 }
 
 void Engine::seal_pending() noexcept {
