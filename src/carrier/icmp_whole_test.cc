@@ -24,16 +24,25 @@ class IcmpWholeTest : public IcmpCarrierTest {
     serve("alice", tag, port, options);
     for (const auto* address : {"10.9.0.2", "fd09::2"}) connect(address, tag, port, options);
   }
-  /// The server knows the client, as after a handshake.
-  static void open_session(Udp& client, Udp& server, const std::string& to) {
-    ASSERT_TRUE(client.send("hello", to, port));
-    ASSERT_EQ(server.receive(), "hello");
+  struct Ends {
+    Udp server, client;
+  };
+  /// The server knows the client, as after a handshake, and the client sends super-packets.
+  Ends open_session(const std::string& from = "10.9.0.1", const std::string& to = "10.9.0.2") {
+    Ends ends{{server_.get(), to, port}, {client_.get(), from, 40000}};
+    EXPECT_TRUE(ends.client.send("hello", to, port));
+    EXPECT_EQ(ends.server.receive(), "hello");
+    ends.client.segment(segment_size);
+    return ends;
   }
   static std::string burst(int datagrams = segments) {
     std::string text;
     for (int i = 0; i < datagrams; ++i)
       text += std::string(segment_size, static_cast<char>('A' + i));
     return text;
+  }
+  static void send_burst(Udp& client, int datagrams = segments) {
+    ASSERT_TRUE(client.send(burst(datagrams), "10.9.0.2", port));
   }
   /// All of the burst, and each datagram once.
   static void expect_burst(Udp& receiver, int datagrams = segments) {
@@ -99,6 +108,11 @@ class IcmpWholeTest : public IcmpCarrierTest {
   void let_the_wire_run_dry() {
     EXPECT_EQ(shell(client_, "ping -q -c 1 -w 5 10.9.0.2 >/dev/null"), 0);
   }
+  void forget_what_arrives(Udp& receiver) {
+    let_the_wire_run_dry();
+    while (!receiver.receive(0).empty()) {
+    }
+  }
   /// What the client's programs know of the one flow.
   template <class Change>
   void change_whole(Change change) {
@@ -129,11 +143,8 @@ TEST_F(IcmpWholeTest, WholeOnceTheOtherEndHasSaidSo) {
   start();
   for (const auto& [from, to] : {std::pair{"10.9.0.1", "10.9.0.2"}, {"fd09::1", "fd09::2"}}) {
     SCOPED_TRACE(to);
-    Udp server(server_.get(), to, port);
-    Udp client(client_.get(), from, 40000);
-    open_session(client, server, to);
+    auto [server, client] = open_session(from, to);
     server.segment(segment_size);
-    client.segment(segment_size);
     const auto sent = bursts_until_whole(
         [&](const std::string& text) { ASSERT_TRUE(client.send(text, to, port)); }, server);
     EXPECT_GE(sent, 3U) << "the first cannot be whole";
@@ -155,14 +166,11 @@ TEST_F(IcmpWholeTest, WholeOnceTheOtherEndHasSaidSo) {
 
 TEST_F(IcmpWholeTest, AnAnswerHoldsForASecond) {
   start();
-  Udp server(server_.get(), "10.9.0.2", port);
-  Udp client(client_.get(), "10.9.0.1", 40000);
-  open_session(client, server, "10.9.0.2");
-  client.segment(segment_size);
+  auto [server, client] = open_session();
   bursts_until_whole(client, server);
   change_whole([](icmp_whole& whole) { whole.answered -= second + second / 2; });
   forget_what_was_seen();
-  ASSERT_TRUE(client.send(burst(), "10.9.0.2", port));
+  send_burst(client);
   expect_burst(server);
   EXPECT_EQ(whole_messages(), 0);
   EXPECT_EQ(messages(), segments);
@@ -170,10 +178,7 @@ TEST_F(IcmpWholeTest, AnAnswerHoldsForASecond) {
 
 TEST_F(IcmpWholeTest, ALongerOneIsTriedFirst) {
   start();
-  Udp server(server_.get(), "10.9.0.2", port);
-  Udp client(client_.get(), "10.9.0.1", 40000);
-  open_session(client, server, "10.9.0.2");
-  client.segment(segment_size);
+  auto [server, client] = open_session();
   bursts_until_whole(client, server);
   // The server has not seen one as long, and is not told of this one.
   change_whole([](icmp_whole& whole) {
@@ -183,7 +188,7 @@ TEST_F(IcmpWholeTest, ALongerOneIsTriedFirst) {
   });
   for (int i = 0; i < 10; ++i) {
     forget_what_was_seen();
-    ASSERT_TRUE(client.send(burst(2 * segments), "10.9.0.2", port));
+    send_burst(client, 2 * segments);
     expect_burst(server, 2 * segments);
     EXPECT_EQ(whole_messages(), 0);
   }
@@ -194,10 +199,7 @@ TEST_F(IcmpWholeTest, ALongerOneIsTriedFirst) {
 /// The questions arrive, and what they are about does not: the kernel drops it.
 TEST_F(IcmpWholeTest, WhatDoesNotArriveTakesTheDetourAgain) {
   start();
-  Udp server(server_.get(), "10.9.0.2", port);
-  Udp client(client_.get(), "10.9.0.1", 40000);
-  open_session(client, server, "10.9.0.2");
-  client.segment(segment_size);
+  auto [server, client] = open_session();
   bursts_until_whole(client, server);
   ASSERT_EQ(shell(client_, "ethtool -K c0 tx-udp-segmentation off"), 0);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
@@ -211,20 +213,15 @@ TEST_F(IcmpWholeTest, WhatDoesNotArriveTakesTheDetourAgain) {
     EXPECT_EQ(whole.proven, 0U);
     whole.tried = clock() + 100 * second;
   });
-  let_the_wire_run_dry();
-  while (!server.receive(0).empty()) {
-  }
-  ASSERT_TRUE(client.send(burst(), "10.9.0.2", port));
+  forget_what_arrives(server);
+  send_burst(client);
   expect_burst(server);
 }
 
 /// A bound on the length, and lengths on both sides of it.
 TEST_F(IcmpWholeTest, ShorterOnesStayWholeWhereLongerOnesDoNotArrive) {
   start();
-  Udp server(server_.get(), "10.9.0.2", port);
-  Udp client(client_.get(), "10.9.0.1", 40000);
-  open_session(client, server, "10.9.0.2");
-  client.segment(segment_size);
+  auto [server, client] = open_session();
   bursts_until_whole(client, server);
   ASSERT_EQ(shell(client_, "ip link set c0 gso_max_size 40000"), 0);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
@@ -232,19 +229,17 @@ TEST_F(IcmpWholeTest, ShorterOnesStayWholeWhereLongerOnesDoNotArrive) {
   while (known.refused == 0 && known.proven < 2 * segments * segment_size &&
          std::chrono::steady_clock::now() < deadline) {
     (void)client.send(burst(2 * segments), "10.9.0.2", port);
-    ASSERT_TRUE(client.send(burst(), "10.9.0.2", port));
+    send_burst(client);
     change_whole([&](icmp_whole& whole) { known = whole; });
   }
   if (known.refused == 0) GTEST_SKIP() << "this kernel does not look at gso_max_size";
-  let_the_wire_run_dry();
-  while (!server.receive(0).empty()) {
-  }
+  forget_what_arrives(server);
   // Short ones that arrive say nothing of long ones.
   change_whole([](icmp_whole& whole) { whole.tried = clock() + 100 * second; });
   for (int i = 0; i < 3; ++i) {
     bursts_until_whole(client, server);
     forget_what_was_seen();
-    ASSERT_TRUE(client.send(burst(2 * segments), "10.9.0.2", port));
+    send_burst(client, 2 * segments);
     expect_burst(server, 2 * segments);
     EXPECT_EQ(messages(), 2 * segments);
     change_whole([&](icmp_whole& whole) { EXPECT_NE(whole.refused, 0U); });
@@ -256,7 +251,7 @@ TEST_F(IcmpWholeTest, WhoDoesNotAnswerIsAskedEverMoreRarely) {
   at(server_, [] { EXPECT_TRUE((*IcmpCarrier::find(BpfPins::Access::change))->detach("s0")); });
   Udp client(client_.get(), "10.9.0.1", 40000);
   client.segment(segment_size);
-  ASSERT_TRUE(client.send(burst(), "10.9.0.2", port));
+  send_burst(client);
   for (const auto& [unanswered, before, asks] : {std::tuple{4U, 2 * second, 0},
                                                  {4U, 6 * second, 1},
                                                  {8U, 60 * second, 0},
@@ -271,7 +266,7 @@ TEST_F(IcmpWholeTest, WhoDoesNotAnswerIsAskedEverMoreRarely) {
       EXPECT_EQ(whole.answered, 0U);
     });
     forget_what_was_seen();
-    ASSERT_TRUE(client.send(burst(), "10.9.0.2", port));
+    send_burst(client);
     let_the_wire_run_dry();
     EXPECT_EQ(count(ICMP_WHOLE_QUESTION), asks);
     EXPECT_EQ(count(ICMP_WHOLE_ANSWER), 0);
@@ -284,9 +279,9 @@ TEST_F(IcmpWholeTest, ATagThatIsNobodysIsNotAnswered) {
   connect("10.9.0.2", tag, port);
   Udp client(client_.get(), "10.9.0.1", 40000);
   client.segment(segment_size);
-  ASSERT_TRUE(client.send(burst(), "10.9.0.2", port));
+  send_burst(client);
   change_whole([](icmp_whole& whole) { whole.asked = 0; });
-  ASSERT_TRUE(client.send(burst(), "10.9.0.2", port));
+  send_burst(client);
   let_the_wire_run_dry();
   EXPECT_EQ(count(ICMP_WHOLE_QUESTION), 1);
   EXPECT_EQ(count(ICMP_WHOLE_ANSWER), 0);
@@ -294,13 +289,10 @@ TEST_F(IcmpWholeTest, ATagThatIsNobodysIsNotAnswered) {
 
 TEST_F(IcmpWholeTest, NobodyIsAskedWhereEveryChecksumIsToBeFinished) {
   start({.checksum = ChecksumMode::software});
-  Udp server(server_.get(), "10.9.0.2", port);
-  Udp client(client_.get(), "10.9.0.1", 40000);
-  open_session(client, server, "10.9.0.2");
-  client.segment(segment_size);
+  auto [server, client] = open_session();
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(600);
   while (std::chrono::steady_clock::now() < end) {
-    ASSERT_TRUE(client.send(burst(), "10.9.0.2", port));
+    send_burst(client);
     expect_burst(server);
   }
   EXPECT_EQ(count(ICMP_WHOLE_QUESTION), 0);
