@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -77,9 +78,10 @@ bool is_stale(const std::string& directory) {
 
 }  // namespace
 
-BpfPins::BpfPins(Fd lock, std::string carrier_directory, std::uint64_t cookie)
+BpfPins::BpfPins(Fd lock, const std::string& bpffs, std::string_view carrier, std::uint64_t cookie)
     : lock_(std::move(lock)),
-      carrier_directory_(std::move(carrier_directory)),
+      root_(fmt::format("{}/warren", bpffs)),
+      carrier_directory_(fmt::format("{}/{}", root_, carrier)),
       directory_(fmt::format("{}/net-{}", carrier_directory_, cookie)),
       cookie_(cookie) {}
 
@@ -88,25 +90,32 @@ Result<BpfPins> BpfPins::open(std::string_view carrier, Access access) {
   if (!cookie) return tl::unexpected(cookie.error());
   const auto root = find_bpffs(access);
   if (!root) return tl::unexpected(root.error());
-  if (root->empty()) return BpfPins(Fd{}, fmt::format("{}/warren/{}", bpffs, carrier), *cookie);
+  if (root->empty()) return BpfPins(Fd{}, bpffs, carrier, *cookie);
   Fd lock(::open(root->c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!lock) return fail_errno(fmt::format("open {} (run as root)", *root));
   const int kind = access == Access::change ? LOCK_EX : LOCK_SH;
   while (::flock(lock.get(), kind) != 0)
     if (errno != EINTR) return fail_errno(fmt::format("lock {}", *root));
-  BpfPins pins(std::move(lock), fmt::format("{}/warren/{}", *root, carrier), *cookie);
+  BpfPins pins(std::move(lock), *root, carrier, *cookie);
   if (access == Access::change) pins.remove_stale();
   return pins;
 }
 
+// Of every carrier, because a former version of this one may have left some.
 void BpfPins::remove_stale() const {
-  for (const auto& name : list(carrier_directory_)) {
-    const auto directory = fmt::format("{}/{}", carrier_directory_, name);
-    if (directory == directory_ || !is_stale(directory)) continue;
-    std::error_code error;
-    std::filesystem::remove_all(directory, error);
-    log::debug("removed {}, of a network namespace that is gone", directory);
+  const auto own = fmt::format("net-{}", cookie_);
+  for (const auto& carrier : list(root_)) {
+    const auto carrier_directory = fmt::format("{}/{}", root_, carrier);
+    for (const auto& name : list(carrier_directory)) {
+      const auto directory = fmt::format("{}/{}", carrier_directory, name);
+      if (name == own || !is_stale(directory)) continue;
+      std::error_code error;
+      std::filesystem::remove_all(directory, error);
+      log::debug("removed {}, of a network namespace that is gone", directory);
+    }
+    ::rmdir(carrier_directory.c_str());  // where it is empty
   }
+  ::rmdir(root_.c_str());
 }
 
 std::vector<std::string> BpfPins::names(std::string_view prefix) const {
@@ -151,11 +160,9 @@ Result<> BpfPins::remove(const std::string& name) {
 Result<> BpfPins::remove_all() {
   for (const auto& name : names(""))
     if (auto removed = remove(name); !removed) return removed;
-  std::error_code error;
-  // Upwards as far as nothing else is in there.
-  if (std::filesystem::remove(directory_, error) &&
-      std::filesystem::remove(carrier_directory_, error))
-    std::filesystem::remove(std::filesystem::path(carrier_directory_).parent_path(), error);
+  // Upwards as far as nothing else is in there. The lock keeps others from making theirs meanwhile.
+  for (const auto* directory : {&directory_, &carrier_directory_, &root_})
+    ::rmdir(directory->c_str());
   return {};
 }
 

@@ -7,8 +7,9 @@
 ///         link-life-5                            on a device of ours that never gets a packet: tells that the
 ///                                                namespace lives, where no other link to a device does
 ///
-/// The directory of a namespace that is gone is removed by whoever opens his own next: all links to
-/// its devices are dead then. (A device that vanishes alone leaves the links of its detour alive.)
+/// The directory of a namespace that is gone is removed by whoever opens his own next, to change it:
+/// all links to its devices are dead then. (A device that vanishes alone leaves the links of its detour
+/// alive.) With the last directory in them those above it go too.
 ///
 /// A BpfPins holds a lock on the machine's bpffs as long as it lives, so that commands that change
 /// something run one after the other. Not for several threads.
@@ -46,14 +47,15 @@ class BpfPins {
   Result<> replace(const std::string& name, int fd);
   /// No error where there is none.
   Result<> remove(const std::string& name);
-  /// All of them, and the directory.
+  /// All of them, the directory, and those above it in which nothing else is.
   Result<> remove_all();
 
  private:
-  BpfPins(Fd lock, std::string carrier_directory, std::uint64_t cookie);
+  BpfPins(Fd lock, const std::string& bpffs, std::string_view carrier, std::uint64_t cookie);
   void remove_stale() const;
 
   Fd lock_;
+  std::string root_;  ///< of all carriers
   std::string carrier_directory_;
   std::string directory_;
   std::uint64_t cookie_;
