@@ -168,7 +168,8 @@ int IcmpCarrier::attached_index(const std::string& device) const {
   const auto link = socket_.link(device);
   if (!link) return 0;
   const auto entry = maps_.devices.find(static_cast<std::uint32_t>(link->index));
-  return entry && entry->mtu == link->mtu && attached(pins_, Hook::egress, link->index)
+  return entry && entry->closing == 0 && entry->mtu == link->mtu &&
+                 attached(pins_, Hook::egress, link->index)
              ? link->index
              : 0;
 }

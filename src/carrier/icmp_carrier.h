@@ -113,7 +113,8 @@ class IcmpCarrier {
                         const std::function<Result<>()>& action);
   /// Attaches a device, or brings one that is attached up to date.
   Result<> attach(const std::string& device, const IcmpDeviceOptions& options);
-  /// Of a device that is attached, the index; 0 where it is not, or its MTU has changed since.
+  /// Of a device that is attached, the index; 0 where it is not, its MTU has changed since, or its
+  /// detaching was interrupted.
   [[nodiscard]] int attached_index(const std::string& device) const;
   /// From one device. Flows that are configured stay closed there.
   Result<> detach(const std::string& device);

@@ -9,6 +9,7 @@
 #include "carrier/bpf_link.h"
 #include "carrier/carrier_testing.h"
 #include "carrier/clsact.h"
+#include "carrier/device_table.h"
 
 namespace warren::carrier {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 using namespace testing;  // NOLINT
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST_F(IcmpCarrierTest, CarriesBothWaysBesidePings) {
   serve("alice", 0x3fa2, 5000);
@@ -188,6 +190,35 @@ TEST_F(IcmpCarrierTest, VanishedDevicesAreAttachedAgain) {
   expect_exchange("10.9.0.2", 5000);
   EXPECT_EQ(wire_->count()[IPPROTO_UDP], 0);
   EXPECT_EQ(state(client_).devices.size(), 1U);
+}
+
+/// As after a kill between the first step of detaching and the second.
+TEST_F(IcmpCarrierTest, WhoseDetachingWasInterruptedIsAttachedAgain) {
+  serve("alice", 0x3fa2, 5000);
+  connect("10.9.0.2", 0x3fa2, 5000);
+  const auto attached_index = [] {
+    return (*IcmpCarrier::find(BpfPins::Access::read))->attached_index("c0");
+  };
+  const auto c0 = at(client_, attached_index);
+  ASSERT_NE(c0, 0);
+  at(client_, [&] {
+    const auto pins = BpfPins::open(pins_name(), BpfPins::Access::change);
+    DeviceTable devices(std::move(*pins->get("map-devices")));
+    auto device = devices.find(static_cast<std::uint32_t>(c0));
+    ASSERT_TRUE(device);
+    device->closing = 1;
+    ASSERT_OK(devices.put(static_cast<std::uint32_t>(c0), *device));
+  });
+  Udp socket(client_.get(), "10.9.0.1", 0);
+  EXPECT_FALSE(socket.send("x", "10.9.0.2", 5000));
+  EXPECT_EQ(at(client_, attached_index), 0);
+  EXPECT_THAT(state(client_).devices.at(0).notes, Contains(HasSubstr("interrupted")));
+  connect("10.9.0.2", 0x3fa2, 5000);
+  EXPECT_EQ(at(client_, attached_index), c0);
+  EXPECT_THAT(state(client_).devices.at(0).notes, Not(Contains(HasSubstr("interrupted"))));
+  wire_->count();
+  expect_exchange("10.9.0.2", 5000);
+  EXPECT_EQ(wire_->count()[IPPROTO_UDP], 0);
 }
 
 TEST_F(IcmpCarrierTest, WhatFailsLeavesNothing) {

@@ -75,6 +75,9 @@ IcmpDeviceState IcmpCarrier::device_state(int ifindex, const icmp_device& device
     state.notes.push_back(fmt::format(
         "{} was deleted by somebody: super-packets are dropped; attach the device again",
         state.detour));
+  if (device.closing != 0)
+    state.notes.emplace_back(
+        "its detaching was interrupted, so its flows are closed; attach or detach it again");
   if (state.egress.empty() || state.ingress.empty())
     state.notes.emplace_back("a program of ours was removed by somebody; attach the device again");
   if (state.egress == "clsact")
