@@ -9,17 +9,15 @@
 #include "carrier/name_lookup.h"
 #include "carrier/route_devices.h"
 #include "core/log.h"
-#include "linux/netlink_events.h"
+#include "linux/change_watch.h"
 #include "linux/netns.h"
 
 namespace warren::carrier {
 
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr auto settle_time = milliseconds(50);  // changes of links and routes come in bursts
 constexpr auto retry_time = seconds(5);
 // A program may go on sending to an address that the name no longer has: those stay closed too.
 constexpr std::size_t kept_addresses = 64;
@@ -31,7 +29,8 @@ class IcmpNode final : public Node {
         settings_(std::move(settings)),
         netns_(std::move(netns)),
         loop_(loop),
-        look_at_links_(loop, [this] { on_changes_settled(); }),
+        changes_(loop, [this] { on_changes(); }),
+        try_again_(loop, [this] { on_changes(); }),
         look_up_again_(loop, [this] { look_up(); }) {}
   ~IcmpNode() override;
 
@@ -57,7 +56,7 @@ class IcmpNode final : public Node {
   Result<> remove_flow(IcmpCarrier& carrier, const IcmpNodeSettings& settings);
   Result<> remove_former_users(const IcmpNodeSettings& former);
   void try_to_apply();
-  void on_changes_settled();
+  void on_changes();
   void look_up();
   void on_addresses(const NameLookup::Answer& answer);
   [[nodiscard]] std::vector<IcmpServer> servers(const IcmpNodeSettings& settings) const;
@@ -65,10 +64,9 @@ class IcmpNode final : public Node {
   IcmpNodeSettings settings_;
   Fd netns_;
   Loop& loop_;
-  Timer look_at_links_;
+  ChangeWatch changes_;
+  Timer try_again_;
   Timer look_up_again_;
-  std::optional<netlink::Events> events_;
-  std::unique_ptr<Loop::Watch> events_watch_;
   std::unique_ptr<NameLookup> lookup_;
   std::vector<IpAddress> addresses_;   // of the server: the newest last
   std::vector<std::string> attached_;  // by us
@@ -79,15 +77,7 @@ class IcmpNode final : public Node {
 Result<> IcmpNode::start() {
   const auto scope = NetnsScope::enter(netns_.get());
   if (!scope) return tl::unexpected(scope.error());
-  auto events = netlink::Events::open();
-  if (!events) return tl::unexpected(events.error());
-  events_.emplace(std::move(*events));
-  auto watch = loop_.watch(events_->fd(), [this] {
-    events_->clear();
-    look_at_links_.set(loop_.now() + settle_time);
-  });
-  if (!watch) return tl::unexpected(watch.error());
-  events_watch_ = std::move(*watch);
+  if (auto watched = changes_.start(); !watched) return watched;
   auto lookup = NameLookup::create(loop_, [this](const auto& answer) { on_addresses(answer); });
   if (!lookup) return tl::unexpected(lookup.error());
   lookup_ = std::move(*lookup);
@@ -148,7 +138,7 @@ Result<> IcmpNode::apply() {
   const auto problem = attached ? std::string{} : attached.error().message;
   if (!problem.empty()) {
     if (problem != problem_) log::warning("{}: {}; tried again when links change", name(), problem);
-    look_at_links_.set(loop_.now() + retry_time);
+    try_again_.set(loop_.now() + retry_time);
   } else if (!problem_.empty()) {
     log::info("{}: carried again, through {}", name(), fmt::join(attached_, ", "));
   }
@@ -202,11 +192,11 @@ void IcmpNode::try_to_apply() {
   if (auto done = apply(); !done) {
     log::error("{}: {}", name(), done.error().message);
     problem_ = done.error().message;
-    look_at_links_.set(loop_.now() + retry_time);
+    try_again_.set(loop_.now() + retry_time);
   }
 }
 
-void IcmpNode::on_changes_settled() {
+void IcmpNode::on_changes() {
   {
     const auto scope = NetnsScope::enter(netns_.get());
     if (!scope || up_to_date()) return;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "linux/change_watch.h"
 #include "linux/ethtool.h"
 #include "linux/netlink.h"
 #include "linux/netlink_events.h"
@@ -189,6 +190,46 @@ TEST_F(LinuxTest, NoticesChanges) {
   EXPECT_EQ(::poll(&readable, 1, 5000), 1);
   events->clear();
   EXPECT_EQ(::poll(&readable, 1, 0), 0);
+}
+
+TEST_F(LinuxTest, CallsOnceForABurstAndIsNotPutOff) {
+  make_pair();
+  const auto loop = *Loop::create();
+  std::vector<Clock::time_point> calls;
+  ChangeWatch watch(*loop, [&] {
+    calls.push_back(loop->now());
+    loop->stop();
+  });
+  {
+    auto scope = NetnsScope::enter(left_.get());
+    ASSERT_TRUE(watch.start(netlink::Events::Of::links));
+  }
+  std::uint32_t mtu = 1400;
+  const auto change = [&] { EXPECT_TRUE(socket_->set_mtu("a", ++mtu)); };
+  for (int i = 0; i < 3; ++i) change();
+  ASSERT_TRUE(loop->run());
+  ASSERT_EQ(calls.size(), 1U);
+  // Neither a rest of the burst nor another change makes it earlier.
+  constexpr auto pause = std::chrono::milliseconds(200);
+  watch.call_after(pause);
+  change();
+  ASSERT_TRUE(loop->run());
+  ASSERT_EQ(calls.size(), 2U);
+  EXPECT_GE(calls[1], calls[0] + pause);
+  // Changes without end.
+  bool endless = false;
+  Timer changing(*loop, [&] {
+    change();
+    changing.set(loop->now() + std::chrono::milliseconds(1));
+  });
+  Timer limit(*loop, [&] {
+    endless = true;
+    loop->stop();
+  });
+  changing.set(loop->now());
+  limit.set(loop->now() + std::chrono::seconds(10));
+  ASSERT_TRUE(loop->run());
+  EXPECT_FALSE(endless);
 }
 
 TEST_F(LinuxTest, ExplainsWhatTheKernelRefuses) {

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/log.h"
-#include "linux/netlink_events.h"
+#include "linux/change_watch.h"
 #include "net/journal.h"
 
 namespace warren::net {
@@ -15,9 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A device that comes or goes makes many events; and where somebody else keeps changing what we change,
-// once a second is enough.
-constexpr auto settle_time = 50ms;
+// Where somebody else keeps changing what we change, once a second is enough.
 constexpr auto repair_pause = 1s;
 
 class KernelNode final : public Node {
@@ -26,9 +24,8 @@ class KernelNode final : public Node {
       : Node(std::move(name)),
         kind_(config.kind()),
         subject_(config.subject()),
-        loop_(loop),
         socket_(std::move(socket)),
-        check_(loop, [this] { repair(); }) {}
+        changes_(loop, [this] { repair(); }) {}
   ~KernelNode() override { take_back(0); }
 
   Result<> start(Settings settings);
@@ -53,30 +50,16 @@ class KernelNode final : public Node {
 
   std::string_view kind_;
   std::string subject_;
-  Loop& loop_;
   mutable netlink::Socket socket_;
-  Timer check_;
-  std::optional<netlink::Events> events_;
-  std::unique_ptr<Loop::Watch> watch_;
+  ChangeWatch changes_;
   std::vector<Applied> applied_;
-  bool check_is_due_ = false;
   std::string problem_;
 };
 
 Result<> KernelNode::start(Settings settings) {
   for (auto& setting : settings)
     if (auto done = apply(std::move(setting)); !done) return done;
-  auto events = netlink::Events::open();
-  if (!events) return tl::unexpected(events.error());
-  events_.emplace(std::move(*events));
-  auto watch = loop_.watch(events_->fd(), [this] {
-    events_->clear();
-    // Not put off by later events: where routes change all the time, that would be for ever.
-    if (!std::exchange(check_is_due_, true)) check_.set(loop_.now() + settle_time);
-  });
-  if (!watch) return tl::unexpected(watch.error());
-  watch_ = std::move(*watch);
-  return {};
+  return changes_.start();
 }
 
 KernelNode::Applied* KernelNode::find(const std::string& key) {
@@ -128,7 +111,6 @@ void KernelNode::take_back(std::size_t first) {
 
 // Makes hold again what no longer does. What cannot be repaired now is tried again with the next event.
 void KernelNode::repair() {
-  check_is_due_ = false;
   std::string problem;
   bool repaired = false;
   for (const auto& [setting, undo] : applied_) {
@@ -144,8 +126,7 @@ void KernelNode::repair() {
   if (!problem.empty() && problem != problem_)
     log::warning("{}: {}; tried again when devices or routes change", name(), problem);
   problem_ = problem;
-  check_is_due_ = repaired;
-  if (repaired) check_.set(loop_.now() + repair_pause);
+  if (repaired) changes_.call_after(repair_pause);
 }
 
 Result<bool> KernelNode::reconfigure(const NodeConfig& config) {

@@ -8,8 +8,8 @@
 
 #include "core/log.h"
 #include "io/tun_change.h"
+#include "linux/change_watch.h"
 #include "linux/netlink.h"
-#include "linux/netlink_events.h"
 #include "offload/unfinished.h"
 #include "tunnel/device_writer.h"
 #include "tunnel/vxlan_sockets.h"
@@ -26,7 +26,6 @@ namespace {
 
 // Super-packets that are being sent, or on their way into the port.
 constexpr std::size_t pool_packets = 4 * Batch::capacity;
-constexpr auto settle_time = std::chrono::milliseconds(20);  // changes come in bursts
 
 class VxlanNode final : public Node,
                         private overlay::VxlanOutput,
@@ -41,7 +40,7 @@ class VxlanNode final : public Node,
         port_(*this),
         over_(*this),
         engine_(*this, *pool_, port_.received, table, seed),
-        way_changed_(loop, [this] { follow_way(); }),
+        way_(loop, [this] { follow_way(); }),
         frames_wait_(loop, [this] { port_.deliver(returned_); }) {}
   ~VxlanNode() override {
     if (sockets_) sockets_->remove(*this);
@@ -115,7 +114,6 @@ class VxlanNode final : public Node,
   [[nodiscard]] Result<> configure(const VxlanNodeSettings& settings);
   [[nodiscard]] Result<> open_sockets(const VxlanNodeSettings& settings);
   [[nodiscard]] Result<> open_device(const TunConfig& device);
-  [[nodiscard]] Result<> watch_way();
   void follow_way();
   void give_to_port() noexcept;
   // VxlanOutput
@@ -155,10 +153,8 @@ class VxlanNode final : public Node,
   SendBatch::Outcome sent_;
 
   std::optional<netlink::Socket> netlink_;
-  std::optional<netlink::Events> events_;
-  std::unique_ptr<Loop::Watch> events_watch_;
-  Timer way_changed_;
-  Batch returned_;  ///< for the port: whoever sends does not receive meanwhile
+  ChangeWatch way_;  ///< to the peers
+  Batch returned_;   ///< for the port: whoever sends does not receive meanwhile
   Timer frames_wait_;
 };
 
@@ -208,7 +204,11 @@ std::size_t way_mtu(const VxlanNodeSettings& settings, netlink::Socket& socket) 
 }
 
 Result<> VxlanNode::start(const VxlanNodeSettings& settings) {
-  if (auto done = watch_way(); !done) return done;
+  // Of the namespace where the sockets are.
+  auto socket = netlink::Socket::open();
+  if (!socket) return tl::unexpected(socket.error());
+  netlink_.emplace(std::move(*socket));
+  if (auto done = way_.start(); !done) return done;
   if (auto done = configure(settings); !done) return done;
   if (auto done = open_sockets(settings); !done) return done;
   return settings.device ? open_device(*settings.device) : Result<>();
@@ -225,28 +225,8 @@ Result<> VxlanNode::configure(const VxlanNodeSettings& settings) {
   return {};
 }
 
-// Of the namespace where the sockets are.
-Result<> VxlanNode::watch_way() {
-  auto socket = netlink::Socket::open();
-  if (!socket) return tl::unexpected(socket.error());
-  netlink_.emplace(std::move(*socket));
-  auto events = netlink::Events::open();
-  if (!events) return tl::unexpected(events.error());
-  events_.emplace(std::move(*events));
-  auto watch = loop_.watch(events_->fd(), [this] {
-    events_->clear();
-    // Not put off by later events: where routes change all the time, that would be for ever.
-    if (way_changed_.when() == Clock::time_point::max())
-      way_changed_.set(loop_.now() + settle_time);
-  });
-  if (!watch) return tl::unexpected(watch.error());
-  events_watch_ = std::move(*watch);
-  return {};
-}
-
 // While there is no address the former one stays: nothing could be sent anyway.
 void VxlanNode::follow_way() {
-  way_changed_.cancel();
   engine_.set_way_mtu(way_mtu(settings_, *netlink_));
   const auto source = source_of(settings_, *netlink_);
   if (!source || *source == source_) return;

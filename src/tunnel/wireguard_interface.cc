@@ -25,7 +25,6 @@ constexpr std::size_t pool_packets = staged_packets + 2 * Batch::capacity;
 constexpr std::size_t receive_limit = 16;
 // In a row, before the device gets its turn.
 constexpr int receive_rounds = 4;
-constexpr auto settle_time = std::chrono::milliseconds(50);  // changes of routes come in bursts
 
 // The programs that use the tunnel, and the kernel on their behalf, need cores as well. Beyond four
 // the one that moves the packets is what limits.
@@ -75,7 +74,7 @@ WireguardInterface::WireguardInterface(Loop& loop, Tun tun, Options options,
       overlays_(*pool_, [this](Batch& packets) { send(packets); }),
       to_device_(tun_, to_device_counters_),
       device_watch_(loop, tun_, [this](const auto& link) { follow_device(link); }),
-      sources_(loop, [this] { review_sources(); }),
+      routes_(loop, [this] { review_sources(); }),
       protocol_(loop, [this] {
         engine_.expire(read_clocks());
         arm_timer();
@@ -98,26 +97,13 @@ Result<> WireguardInterface::start() {
   auto home = open_netns("");
   if (!home) return tl::unexpected(home.error());
   home_ = std::move(*home);
-  if (auto watched = watch_routes(); !watched) return watched;
-  const auto link = device_watch_.look();
-  if (!link) return tl::unexpected(link.error());
-  follow_device(*link);
-  return {};
-}
-
-Result<> WireguardInterface::watch_routes() {
   auto socket = netlink::Socket::open();
   if (!socket) return tl::unexpected(socket.error());
   netlink_.emplace(std::move(*socket));
-  auto events = netlink::Events::open(netlink::Events::Of::routes);
-  if (!events) return tl::unexpected(events.error());
-  route_events_.emplace(std::move(*events));
-  auto watch = loop_.watch(route_events_->fd(), [this] {
-    route_events_->clear();
-    if (sources_.when() == Clock::time_point::max()) sources_.set(loop_.now() + settle_time);
-  });
-  if (!watch) return tl::unexpected(watch.error());
-  route_watch_ = std::move(*watch);
+  if (auto watched = routes_.start(netlink::Events::Of::routes); !watched) return watched;
+  const auto link = device_watch_.look();
+  if (!link) return tl::unexpected(link.error());
+  follow_device(*link);
   return {};
 }
 

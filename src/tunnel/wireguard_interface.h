@@ -27,6 +27,7 @@
 
 #include "io/message_batch.h"
 #include "io/udp_port.h"
+#include "linux/change_watch.h"
 #include "tunnel/device_watch.h"
 #include "tunnel/device_writer.h"
 #include "tunnel/endpoint_names.h"
@@ -75,7 +76,6 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
   [[nodiscard]] Result<> set_port(std::uint16_t port);
   [[nodiscard]] Result<> open_sockets(std::uint16_t port);
   void close_sockets() noexcept;
-  [[nodiscard]] Result<> watch_routes();
   void follow_device(const netlink::Link& link);
   void review_sources();
   void on_socket(int fd) noexcept;
@@ -116,9 +116,7 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
   DeviceWatch device_watch_;
   Fd home_;  ///< the namespace of the sockets
   std::optional<netlink::Socket> netlink_;
-  std::optional<netlink::Events> route_events_;
-  std::unique_ptr<Loop::Watch> route_watch_;
-  Timer sources_;  ///< are to be reviewed
+  ChangeWatch routes_;
   Timer protocol_;
 };
 
