@@ -206,6 +206,19 @@ class WireguardInterfaceTest : public ::testing::Test {
     return false;
   }
 
+  /// All of `block` by calls that may do a part of it or nothing, as where the process was stopped.
+  template <class Call>
+  static bool in_parts(std::vector<std::uint64_t>& block, Call call) {
+    auto rest = std::as_writable_bytes(std::span(block));
+    while (!rest.empty()) {
+      const auto done = call(rest.data(), rest.size());
+      if (done < 0 && errno == EINTR) continue;
+      if (done <= 0) return false;
+      rest = rest.subspan(static_cast<std::size_t>(done));
+    }
+    return true;
+  }
+
   /// 20 MB over TCP, which arrive as they were sent.
   static void transfer(const Host& from, const Host& to, const char* where) {
     sockaddr_storage name{};
@@ -221,15 +234,18 @@ class WireguardInterfaceTest : public ::testing::Test {
       std::vector<std::uint64_t> block(8192);
       for (int i = 0; i < 320; ++i) {
         for (auto& word : block) word = random();
-        ASSERT_EQ(::send(client.get(), block.data(), 65536, MSG_NOSIGNAL), 65536);
+        ASSERT_TRUE(in_parts(block, [&](const auto* data, auto size) {
+          return ::send(client.get(), data, size, MSG_NOSIGNAL);
+        }));
       }
     });
     std::mt19937_64 random(1);
     std::vector<std::uint64_t> block(8192);
     for (int i = 0; i < 320; ++i) {
-      const auto got = ::recv(server.get(), block.data(), 65536, MSG_WAITALL);
-      EXPECT_EQ(got, 65536);
-      if (got != 65536) break;
+      const bool got = in_parts(
+          block, [&](auto* data, auto size) { return ::recv(server.get(), data, size, 0); });
+      EXPECT_TRUE(got) << std::strerror(errno);
+      if (!got) break;
       EXPECT_TRUE(std::ranges::all_of(block, [&](auto word) { return word == random(); })) << i;
     }
     ::shutdown(client.get(), SHUT_RDWR);
