@@ -1,10 +1,8 @@
 // The client side of the relay: a local UDP port, and a server that speaks ICMP.
 #include "carrier/conversations.h"
-#include "carrier/icmp_relay.h"
-#include "carrier/icmp_socket.h"
+#include "carrier/icmp_relay_end.h"
 #include "carrier/name_lookup.h"
 #include "core/log.h"
-#include "io/udp_socket.h"
 
 namespace warren::carrier {
 namespace {
@@ -23,10 +21,10 @@ struct Peer {
   friend bool operator==(const Peer&, const Peer&) = default;
 };
 
-class Client final : public IcmpRelay {
+class Client final : public IcmpRelayEnd {
  public:
   Client(Loop& loop, const IcmpRelayClientConfig& config)
-      : loop_(loop),
+      : IcmpRelayEnd(loop),
         config_(config),
         conversations_(std::min<std::size_t>(config.limits.conversations, identifiers)),
         by_identifier_(identifiers + 1, nullptr),
@@ -34,7 +32,6 @@ class Client final : public IcmpRelay {
 
   Result<> start();
 
-  const IcmpRelayCounters& counters() const noexcept override { return counters_; }
   std::size_t conversations() const noexcept override { return conversations_.size(); }
 
  private:
@@ -44,15 +41,10 @@ class Client final : public IcmpRelay {
   using Table = Conversations<Peer, Identified>;
 
   static constexpr std::size_t identifiers = 0xffff;  // 1 to 0xffff
-  static constexpr int max_batches = 4;  // per turn, so that both directions have theirs
 
-  Result<> open_icmp(bool ipv6);
   void on_datagrams() noexcept;
-  void on_messages(const IcmpSocket& socket) noexcept;
   void carry(std::size_t i) noexcept;
-  void restore(const EchoMessage& message) noexcept;
-  void flush_out() noexcept { counters_.add_out(icmp_out_.flush()); }
-  void flush_in() noexcept { counters_.add_in(udp_out_.flush()); }
+  void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept override;
   Table::Entry* open_conversation(const Peer& peer) noexcept;
   void close_conversation(Table::Entry& entry) noexcept;
   void use(const NameLookup::Answer& answer);
@@ -63,9 +55,7 @@ class Client final : public IcmpRelay {
     return socket ? &*socket : nullptr;
   }
 
-  Loop& loop_;
   const IcmpRelayClientConfig config_;
-  IcmpRelayCounters counters_;
 
   Table conversations_;
   std::vector<Table::Entry*> by_identifier_;
@@ -77,13 +67,8 @@ class Client final : public IcmpRelay {
   Clock::time_point asked_{};  // the name servers
 
   Fd udp_;
-  std::array<std::optional<IcmpSocket>, 2> icmp_;  // IPv4, IPv6
-  ReceiveBatch in_;
-  SendBatch icmp_out_;
-  UdpWriter udp_out_;
-
+  std::unique_ptr<Loop::Watch> udp_watch_;
   std::unique_ptr<NameLookup> lookup_;
-  std::vector<std::unique_ptr<Loop::Watch>> watches_;
   Timer tick_;
 };
 
@@ -91,14 +76,11 @@ Result<> Client::start() {
   auto udp = open_udp_listener(config_.listen);
   if (!udp) return tl::unexpected(udp.error());
   udp_ = std::move(*udp);
-  for (const bool ipv6 : {false, true}) {
-    // A machine without IPv6 still reaches an IPv4 server.
-    if (auto opened = open_icmp(ipv6); !opened && (!ipv6 || opened.error().code != EAFNOSUPPORT))
-      return opened;
-  }
+  if (auto opened = open_icmp(IcmpDirection::reply, {&config_.ticket.tag, 1}); !opened)
+    return opened;
   auto watch = loop_.watch(udp_.get(), [this] { on_datagrams(); });
   if (!watch) return tl::unexpected(watch.error());
-  watches_.push_back(std::move(*watch));
+  udp_watch_ = std::move(*watch);
   auto lookup = NameLookup::create(loop_, [this](const auto& answer) { use(answer); });
   if (!lookup) return tl::unexpected(lookup.error());
   lookup_ = std::move(*lookup);
@@ -108,16 +90,6 @@ Result<> Client::start() {
     look_up();
   }
   on_tick();
-  return {};
-}
-
-Result<> Client::open_icmp(bool ipv6) {
-  auto opened = IcmpSocket::open(ipv6, IcmpDirection::reply, {&config_.ticket.tag, 1});
-  if (!opened) return tl::unexpected(opened.error());
-  auto& socket = icmp_[ipv6 ? 1 : 0].emplace(std::move(*opened));
-  auto watch = loop_.watch(socket.fd(), [this, &socket] { on_messages(socket); });
-  if (!watch) return tl::unexpected(watch.error());
-  watches_.push_back(std::move(*watch));
   return {};
 }
 
@@ -131,8 +103,6 @@ void Client::on_datagrams() noexcept {
 }
 
 void Client::carry(std::size_t i) noexcept {
-  auto rest = std::span<const std::byte>(in_.data(i));
-  const auto segment = in_.segment_size(i);
   const IcmpSocket* socket = server_ ? socket_for(*server_) : nullptr;
   if (socket == nullptr) {
     counters_.no_server.add(1);
@@ -151,30 +121,10 @@ void Client::carry(std::size_t i) noexcept {
   const auto identifier = conversation->value.identifier;
   const EchoFields fields{
       .direction = IcmpDirection::request, .identifier = identifier, .sequence = identifier};
-  do {
-    const auto payload = rest.first(segment == 0 ? rest.size() : std::min(segment, rest.size()));
-    rest = rest.subspan(payload.size());
-    if (!icmp_out_.fits(2)) flush_out();
-    socket->write(icmp_out_, fields, 0, *server_, nullptr, payload);
-  } while (!rest.empty());
+  write_messages(i, *socket, fields, 0, *server_, nullptr);
 }
 
-void Client::on_messages(const IcmpSocket& socket) noexcept {
-  for (int batch = 0; batch < max_batches; ++batch) {
-    const auto count = in_.receive(socket.fd());
-    for (std::size_t i = 0; i < count; ++i) {
-      if (const auto message = socket.read(in_, i))
-        restore(*message);
-      else
-        counters_.damaged.add(1);
-    }
-    flush_in();
-    if (count < ReceiveBatch::capacity) break;
-    let_receivers_run();
-  }
-}
-
-void Client::restore(const EchoMessage& message) noexcept {
+void Client::restore(const IcmpSocket&, const EchoMessage& message) noexcept {
   auto* conversation = by_identifier_[message.fields.client_port(config_.ticket.tag.profile)];
   if (!server_ || message.source.ip != server_->ip || conversation == nullptr) {
     counters_.unknown.add(1);

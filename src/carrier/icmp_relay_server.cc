@@ -6,10 +6,8 @@
 
 #include "carrier/conversations.h"
 #include "carrier/echo_diverter.h"
-#include "carrier/icmp_relay.h"
-#include "carrier/icmp_socket.h"
+#include "carrier/icmp_relay_end.h"
 #include "core/log.h"
-#include "io/udp_socket.h"
 
 namespace warren::carrier {
 namespace {
@@ -40,17 +38,16 @@ bool contains(const IpPrefix& prefix, const IpAddress& address) noexcept {
   return true;
 }
 
-class Server final : public IcmpRelay {
+class Server final : public IcmpRelayEnd {
  public:
   Server(Loop& loop, const IcmpRelayServerConfig& config)
-      : loop_(loop),
+      : IcmpRelayEnd(loop),
         config_(config),
         conversations_(config.limits.conversations),
         tick_(loop, [this] { on_tick(); }) {}
 
   Result<> start();
 
-  const IcmpRelayCounters& counters() const noexcept override { return counters_; }
   std::size_t conversations() const noexcept override { return conversations_.size(); }
 
  private:
@@ -61,30 +58,14 @@ class Server final : public IcmpRelay {
   };
   using Table = Conversations<ClientFlow, Service>;
 
-  static constexpr int max_batches = 4;  // per turn, so that all descriptors have theirs
-
-  Result<> open_icmp(bool ipv6, std::span<const Tag> tags);
-  void on_messages(const IcmpSocket& socket) noexcept;
-  void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept;
+  void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept override;
   void on_replies(const IcmpSocket& socket, Table::Entry& conversation) noexcept;
-  void carry(const IcmpSocket& socket, Table::Entry& conversation, std::size_t i) noexcept;
   [[nodiscard]] bool may_open(const EchoMessage& message) const noexcept;
   Table::Entry* open_conversation(const IcmpSocket& socket, const ClientFlow& flow) noexcept;
-  void flush_out() noexcept { counters_.add_out(icmp_out_.flush()); }
-  void flush_in() noexcept { counters_.add_in(udp_out_.flush()); }
   void on_tick();
 
-  Loop& loop_;
   const IcmpRelayServerConfig config_;
-  IcmpRelayCounters counters_;
-
   std::optional<EchoDiverter> diverter_;
-  std::array<std::optional<IcmpSocket>, 2> icmp_;  // IPv4, IPv6
-  ReceiveBatch in_;
-  SendBatch icmp_out_;
-  UdpWriter udp_out_;
-
-  std::vector<std::unique_ptr<Loop::Watch>> watches_;
   Table conversations_;
   Timer tick_;
 };
@@ -95,38 +76,9 @@ Result<> Server::start() {
   auto diverter = EchoDiverter::create(tags);
   if (!diverter) return tl::unexpected(diverter.error());
   diverter_.emplace(std::move(*diverter));
-  for (const bool ipv6 : {false, true}) {
-    auto opened = open_icmp(ipv6, tags);
-    if (!opened && (!ipv6 || opened.error().code != EAFNOSUPPORT)) return opened;
-  }
+  if (auto opened = open_icmp(IcmpDirection::request, tags); !opened) return opened;
   on_tick();
   return {};
-}
-
-Result<> Server::open_icmp(bool ipv6, std::span<const Tag> tags) {
-  auto opened = IcmpSocket::open(ipv6, IcmpDirection::request, tags);
-  if (!opened) return tl::unexpected(opened.error());
-  auto& socket = icmp_[ipv6 ? 1 : 0].emplace(std::move(*opened));
-  auto watch = loop_.watch(socket.fd(), [this, &socket] { on_messages(socket); });
-  if (!watch) return tl::unexpected(watch.error());
-  watches_.push_back(std::move(*watch));
-  return {};
-}
-
-void Server::on_messages(const IcmpSocket& socket) noexcept {
-  for (int batch = 0; batch < max_batches; ++batch) {
-    const auto count = in_.receive(socket.fd());
-    for (std::size_t i = 0; i < count; ++i) {
-      if (const auto message = socket.read(in_, i))
-        restore(socket, *message);
-      else
-        counters_.damaged.add(1);
-    }
-    flush_in();
-    flush_out();  // answers to pings
-    if (count < ReceiveBatch::capacity) break;
-    let_receivers_run();
-  }
 }
 
 void Server::restore(const IcmpSocket& socket, const EchoMessage& message) noexcept {
@@ -178,29 +130,19 @@ Server::Table::Entry* Server::open_conversation(const IcmpSocket& socket,
 }
 
 void Server::on_replies(const IcmpSocket& socket, Table::Entry& conversation) noexcept {
-  for (int batch = 0; batch < max_batches; ++batch) {
-    const auto count = in_.receive(conversation.value.fd.get());
-    if (count == 0 && errno != EAGAIN) counters_.failed.add(1);  // "connection refused"
-    for (std::size_t i = 0; i < count; ++i) carry(socket, conversation, i);
-    flush_out();
-    if (count != 0) conversations_.touch(conversation, loop_.now(), true);
-    if (count < ReceiveBatch::capacity) break;
-  }
-}
-
-void Server::carry(const IcmpSocket& socket, Table::Entry& conversation, std::size_t i) noexcept {
-  auto rest = std::span<const std::byte>(in_.data(i));
-  const auto segment = in_.segment_size(i);
   const auto& flow = conversation.key;
   const EchoFields fields{.direction = IcmpDirection::reply,
                           .identifier = flow.identifier,
                           .sequence = conversation.value.sequence};
-  do {
-    const auto payload = rest.first(segment == 0 ? rest.size() : std::min(segment, rest.size()));
-    rest = rest.subspan(payload.size());
-    if (!icmp_out_.fits(2)) flush_out();
-    socket.write(icmp_out_, fields, flow.user, flow.client, &flow.local, payload);
-  } while (!rest.empty());
+  for (int batch = 0; batch < max_batches; ++batch) {
+    const auto count = in_.receive(conversation.value.fd.get());
+    if (count == 0 && errno != EAGAIN) counters_.failed.add(1);  // "connection refused"
+    for (std::size_t i = 0; i < count; ++i)
+      write_messages(i, socket, fields, flow.user, flow.client, &flow.local);
+    flush_out();
+    if (count != 0) conversations_.touch(conversation, loop_.now(), true);
+    if (count < ReceiveBatch::capacity) break;
+  }
 }
 
 void Server::on_tick() {

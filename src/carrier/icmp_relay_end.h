@@ -1,0 +1,49 @@
+/// What the two ends of the relay have in common: sockets for echo messages, and the batches in which
+/// datagrams become messages and messages datagrams.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "carrier/icmp_relay.h"
+#include "carrier/icmp_socket.h"
+#include "io/udp_socket.h"
+
+namespace warren::carrier {
+
+class IcmpRelayEnd : public IcmpRelay {
+ public:
+  [[nodiscard]] const IcmpRelayCounters& counters() const noexcept final { return counters_; }
+
+ protected:
+  static constexpr int max_batches = 4;  // per turn, so that all descriptors have theirs
+
+  explicit IcmpRelayEnd(Loop& loop) : loop_(loop) {}
+
+  /// From now on restore() is called with messages that have one of the tags. A machine without IPv6
+  /// does with IPv4.
+  [[nodiscard]] Result<> open_icmp(IcmpDirection receives, std::span<const Tag> tags);
+  /// Takes a message that arrived; `message.payload` is good until flush_in().
+  virtual void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept = 0;
+  /// Puts what is at `i` in `in_` into `icmp_out_`, each datagram as a message.
+  void write_messages(std::size_t i, const IcmpSocket& socket, const EchoFields& fields,
+                      std::size_t user, const SocketAddress& to, const IpAddress* from) noexcept;
+  void flush_out() noexcept { counters_.add_out(icmp_out_.flush()); }
+  void flush_in() noexcept { counters_.add_in(udp_out_.flush()); }
+
+  Loop& loop_;
+  IcmpRelayCounters counters_;
+  std::array<std::optional<IcmpSocket>, 2> icmp_;  // IPv4, IPv6
+  ReceiveBatch in_;
+  SendBatch icmp_out_;
+  UdpWriter udp_out_;
+  std::vector<std::unique_ptr<Loop::Watch>> watches_;
+
+ private:
+  void on_messages(const IcmpSocket& socket) noexcept;
+};
+
+}  // namespace warren::carrier
