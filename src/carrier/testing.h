@@ -277,6 +277,15 @@ inline Bytes expected_message(const PacketSpec& spec, const Bytes& packet, bool 
   return out;
 }
 
+/// `message` is what the carrier makes of `spec`, for the user `tag`.
+inline void expect_carried(const PacketSpec& spec, const Bytes& message, std::uint16_t tag,
+                           bool reply = false) {
+  const auto client_port = reply ? spec.destination_port : spec.source_port;
+  EXPECT_EQ(hex(message), hex(expected_message(spec, message, reply, client_port)));
+  EXPECT_EQ(icmp_error_of(spec, message), 0);
+  EXPECT_EQ(tag_of(spec, message), tag);
+}
+
 /// A datagram of a client at host 1, port 40123, to the server at host 2, port 51820.
 inline PacketSpec udp_packet(bool ipv6, std::size_t payload_size = 100) {
   wire::testing::Random random(payload_size);

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <vector>
 
+#include <warren/offload_header.h>
+
 namespace warren {
 
 /// Ends the fuzzer where it does not.
@@ -29,6 +31,15 @@ struct FuzzInput {
   std::vector<std::byte> bytes(std::size_t count) {
     std::vector<std::byte> out(std::min(count, size));
     for (auto& b : out) b = std::byte{byte()};
+    return out;
+  }
+  OffloadHeader offload() {
+    OffloadHeader out;
+    out.flags = byte();
+    out.gso_type = byte();
+    out.gso_size = static_cast<std::uint16_t>(number());
+    out.checksum_start = byte();
+    out.checksum_offset = byte();
     return out;
   }
 };

@@ -1,46 +1,27 @@
 // Bridges, VXLAN, policy rules, nf_tables and sysctls, in a namespace that vanishes with the test.
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "linux/netlink.h"
-#include "linux/netns.h"
 #include "linux/nftables.h"
 #include "linux/sysctl.h"
+#include "linux/testing.h"
 
 namespace warren {
 namespace {
 
+using namespace testing;  // NOLINT
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
-IpPrefix prefix(std::string_view text) { return IpPrefix::parse(text).value(); }
-
-class RouterObjectsTest : public ::testing::Test {
+class RouterObjectsTest : public NetnsTest {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "needs root to make network namespaces";
-    netns_ = create_netns().value();
-    scope_.emplace(NetnsScope::enter(netns_.get()).value());
-    socket_.emplace(netlink::Socket::open().value());
-    good(socket_->set_up("lo", true));
-  }
-  template <class T>
-  static void good(const Result<T>& result) {
-    ASSERT_TRUE(result) << result.error().message;
-  }
   void make_pair(const std::string& a, const std::string& b) {
     good(socket_->create_veth({.name = a, .peer_name = b}));
     good(socket_->set_up(a, true));
     good(socket_->set_up(b, true));
   }
-
-  Fd netns_;
-  std::optional<NetnsScope> scope_;
-  std::optional<netlink::Socket> socket_;
 };
 
 TEST_F(RouterObjectsTest, ABridgeHasPorts) {

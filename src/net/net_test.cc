@@ -1,14 +1,12 @@
 // Settings, their undoing, and the journal, in a namespace that vanishes with the test.
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
-#include "linux/netns.h"
 #include "linux/nftables.h"
 #include "linux/sysctl.h"
+#include "linux/testing.h"
 #include "net/bridge_router.h"
 #include "net/journal.h"
 #include "net/sections.h"
@@ -16,19 +14,14 @@
 namespace warren::net {
 namespace {
 
+using namespace warren::testing;  // NOLINT
 using ::testing::HasSubstr;
 
-IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
-IpPrefix prefix(std::string_view text) { return IpPrefix::parse(text).value(); }
-
-class NetTest : public ::testing::Test {
+class NetTest : public NetnsTest {
  protected:
   void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "needs root to make network namespaces";
-    netns_ = create_netns().value();
-    scope_.emplace(NetnsScope::enter(netns_.get()).value());
-    socket_.emplace(netlink::Socket::open().value());
-    good(socket_->set_up("lo", true));
+    NetnsTest::SetUp();
+    if (!socket_) return;
     for (const auto& [a, b] : {std::pair{"lan3", "laptop"}, {"wg0", "far"}}) {
       good(socket_->create_veth({.name = a, .peer_name = b}));
       good(socket_->set_up(b, true));
@@ -36,10 +29,6 @@ class NetTest : public ::testing::Test {
     good(socket_->set_up("wg0", true));
     good(socket_->set_mtu("wg0", 1420));
     good(socket_->add_address("wg0", prefix("10.0.31.103/24")));
-  }
-  template <class T>
-  static void good(const Result<T>& result) {
-    ASSERT_TRUE(result) << result.error().message;
   }
 
   // Everything that settings change.
@@ -89,10 +78,6 @@ class NetTest : public ::testing::Test {
     // Taking back what is gone is no error.
     for (auto undo = undos.rbegin(); undo != undos.rend(); ++undo) good(perform(*undo, *socket_));
   }
-
-  Fd netns_;
-  std::optional<NetnsScope> scope_;
-  std::optional<netlink::Socket> socket_;
 };
 
 TEST_F(NetTest, EverySectionGoesThereAndBack) {

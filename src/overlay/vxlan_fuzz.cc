@@ -123,14 +123,7 @@ void send(End& end, FuzzInput& input, VxlanEngine::Time now) {
   auto packet = end.pool.allocate();
   packet.resize(bytes.size());
   std::ranges::copy(bytes, packet.data());
-  if (input.byte() % 2 == 0) {
-    auto& offload = packet.offload();
-    offload.flags = input.byte();
-    offload.gso_type = input.byte();
-    offload.gso_size = static_cast<std::uint16_t>(input.number());
-    offload.checksum_start = input.byte();
-    offload.checksum_offset = input.byte();
-  }
+  if (input.byte() % 2 == 0) packet.offload() = input.offload();
   Batch batch;
   batch.push(std::move(packet));
   end.engine.send_frames(batch, now);

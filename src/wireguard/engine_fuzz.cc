@@ -72,16 +72,6 @@ struct End : EngineOutput {
   Engine engine;
 };
 
-OffloadHeader any_offload(FuzzInput& input) {
-  OffloadHeader out;
-  out.flags = input.byte();
-  out.gso_type = input.byte();
-  out.gso_size = static_cast<std::uint16_t>(input.number());
-  out.checksum_start = input.byte();
-  out.checksum_offset = input.byte();
-  return out;
-}
-
 void send(End& end, FuzzInput& input, Now now) {
   wire::testing::PacketSpec spec;
   spec.tcp = input.byte() % 2 == 0;
@@ -92,7 +82,7 @@ void send(End& end, FuzzInput& input, Now now) {
   if (patch % 4 == 0) bytes[patch / 4 % 40 % bytes.size()] = value;
   bytes.resize(std::min<std::size_t>(bytes.size(), 65000));
   auto packet = end.packet(bytes);
-  if (input.byte() % 2 == 0) packet.offload() = any_offload(input);
+  if (input.byte() % 2 == 0) packet.offload() = input.offload();
   Batch batch;
   batch.push(std::move(packet));
   end.engine.receive_packets(batch, now);
