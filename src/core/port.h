@@ -30,6 +30,16 @@ struct Capabilities {
   bool uso = false;     ///< takes UDP super-packets, IPv4 and IPv6
   bool tunnel = false;  ///< takes all these behind the headers of a VXLAN too
 
+  /// Takes every super-packet, but none behind other headers.
+  [[nodiscard]] static constexpr Capabilities super_packets(Medium medium) noexcept {
+    return {.medium = medium, .checksum = true, .tso4 = true, .tso6 = true, .uso = true};
+  }
+  /// Takes every super-packet, also in a VXLAN.
+  [[nodiscard]] static constexpr Capabilities super_packets_in_tunnels() noexcept {
+    auto all = super_packets(Medium::ip);
+    all.tunnel = true;
+    return all;
+  }
   /// A port with these capabilities takes everything that one with `other` takes.
   [[nodiscard]] bool covers(const Capabilities& other) const noexcept {
     return checksum >= other.checksum && tso4 >= other.tso4 && tso6 >= other.tso6 &&

@@ -25,7 +25,7 @@ class SwitchPort final : public Port {
       : Port(std::move(name)), node_(node), number_(number) {}
 
   [[nodiscard]] Capabilities capabilities() const noexcept override {
-    return {.medium = Medium::ethernet, .checksum = true, .tso4 = true, .tso6 = true, .uso = true};
+    return Capabilities::super_packets(Medium::ethernet);
   }
   void receive(Batch& batch) noexcept override;
   void flush() noexcept override;

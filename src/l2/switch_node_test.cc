@@ -29,8 +29,7 @@ using testing::make_packet;
 constexpr std::uint64_t everybody = 0xffffffffffff;
 constexpr std::uint64_t alice = 0x020000000001;
 constexpr std::uint64_t bob = 0x020000000002;
-constexpr Capabilities whole = {
-    .medium = Medium::ethernet, .checksum = true, .tso4 = true, .tso6 = true, .uso = true};
+constexpr auto whole = Capabilities::super_packets(Medium::ethernet);
 
 /// A switch "lan" whose port X is linked to the memory node "hX".
 class SwitchTest : public ::testing::Test {

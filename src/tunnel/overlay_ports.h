@@ -39,12 +39,7 @@ class OverlayPort final : public Port {
       : Port(settings.name), settings_(std::move(settings)) {}
 
   [[nodiscard]] Capabilities capabilities() const noexcept override {
-    return {.medium = Medium::ip,
-            .checksum = true,
-            .tso4 = true,
-            .tso6 = true,
-            .uso = true,
-            .tunnel = true};
+    return Capabilities::super_packets_in_tunnels();
   }
   [[nodiscard]] Capabilities emits() const noexcept override { return {.medium = Medium::ip}; }
   void receive(Batch& batch) noexcept override;

@@ -60,8 +60,7 @@ class VxlanNode final : public Node,
     explicit EthernetPort(VxlanNode& node) : Port("port"), node_(node) {}
     // Super-packets are cut up where they are encapsulated, and put together on the other side.
     [[nodiscard]] Capabilities capabilities() const noexcept override {
-      return {
-          .medium = Medium::ethernet, .checksum = true, .tso4 = true, .tso6 = true, .uso = true};
+      return Capabilities::super_packets(Medium::ethernet);
     }
     void receive(Batch& batch) noexcept override {
       node_.engine_.send_frames(batch, node_.loop_.now());
@@ -83,12 +82,7 @@ class VxlanNode final : public Node,
       return {.medium = Medium::ip};
     }
     [[nodiscard]] Capabilities emits() const noexcept override {
-      return {.medium = Medium::ip,
-              .checksum = true,
-              .tso4 = true,
-              .tso6 = true,
-              .uso = true,
-              .tunnel = true};
+      return Capabilities::super_packets_in_tunnels();
     }
     void receive(Batch& batch) noexcept override {
       for (std::size_t i = 0; i < batch.size(); ++i) add(batch.bytes(i));

@@ -46,7 +46,7 @@ class HostPort final : public Port {
  public:
   HostPort() : Port("host") {}
   [[nodiscard]] Capabilities capabilities() const noexcept override {
-    return {.medium = Medium::ethernet, .checksum = true, .tso4 = true, .tso6 = true, .uso = true};
+    return Capabilities::super_packets(Medium::ethernet);
   }
   void receive(Batch& batch) noexcept override {
     for (std::size_t i = 0; i < batch.size(); ++i) {
