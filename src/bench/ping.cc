@@ -6,7 +6,6 @@
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -125,15 +124,9 @@ Result<> Ping::run(std::chrono::nanoseconds duration) {
 }
 
 Result<> Ping::finish() {
-  constexpr int limit_ms = 1000;
-  const auto end = now(CLOCK_MONOTONIC) + limit_ms * 1'000'000LL;
-  while (static_cast<std::int64_t>(times_ns_.size()) < sent_ && now(CLOCK_MONOTONIC) < end) {
-    pollfd readable{socket_.get(), POLLIN, 0};
-    constexpr int look_ms = 10;
-    ::poll(&readable, 1, look_ms);
-    if (auto received = receive(); !received) return received;
-  }
-  return {};
+  return receive_rest(
+      socket_.get(), [this] { return receive(); },
+      [this] { return static_cast<std::int64_t>(times_ns_.size()) >= sent_; });
 }
 
 RoundTripResult Ping::result() const {

@@ -1,7 +1,6 @@
 #include "bench/stream.h"
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -137,15 +136,9 @@ Result<> Stream::run(std::chrono::nanoseconds duration) {
 }
 
 Result<> Stream::finish() {
-  constexpr Nanoseconds limit = 1'000'000'000;
-  const auto end = now(CLOCK_MONOTONIC) + limit;
-  while (static_cast<std::int64_t>(delays_ns_.size()) < sent_ && now(CLOCK_MONOTONIC) < end) {
-    pollfd readable{receiver_.get(), POLLIN, 0};
-    constexpr int look_ms = 10;
-    ::poll(&readable, 1, look_ms);
-    if (auto received = receive(); !received) return received;
-  }
-  return {};
+  return receive_rest(
+      receiver_.get(), [this] { return receive(); },
+      [this] { return static_cast<std::int64_t>(delays_ns_.size()) >= sent_; });
 }
 
 StreamResult Stream::result() const {

@@ -45,4 +45,16 @@ Result<> wait_until(const std::string& what, const std::function<Result<bool>()>
   }
 }
 
+Result<> receive_rest(int socket, const std::function<Result<>()>& receive,
+                      const std::function<bool()>& all) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  while (!all() && std::chrono::steady_clock::now() < end) {
+    pollfd readable{socket, POLLIN, 0};
+    constexpr int look_ms = 10;
+    ::poll(&readable, 1, look_ms);
+    if (auto received = receive(); !received) return received;
+  }
+  return {};
+}
+
 }  // namespace warren::bench

@@ -32,4 +32,9 @@ inline constexpr Milliseconds patience{10000};
 Result<> wait_until(const std::string& what, const std::function<Result<bool>()>& condition,
                     Milliseconds limit = patience, Milliseconds interval = Milliseconds{5});
 
+/// For what is still under way to `socket`: calls `receive` when something has arrived, until `all`
+/// has or a second is over.
+Result<> receive_rest(int socket, const std::function<Result<>()>& receive,
+                      const std::function<bool()>& all);
+
 }  // namespace warren::bench
