@@ -250,6 +250,9 @@ SH
   machine <<SH
     $hosts
     $wireguard
+    # Either may begin: who lost its keys is not waited for.
+    echo 'endpoint = "192.0.2.2:51820"' >>a.wg
+    sed -i 's/^\[\[/listen = 51820\n&/' b.wg
     write_over a 1 10.8.0.2
     write_over b 2 10.8.0.1
     cp a.toml with.toml
