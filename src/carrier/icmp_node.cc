@@ -320,10 +320,6 @@ std::vector<std::pair<std::string, std::string>> IcmpNode::details() const {
 
 }  // namespace
 
-bool IcmpNodeConfig::equals(const NodeConfig& other) const {
-  return kind() == other.kind() && settings_ == static_cast<const IcmpNodeConfig&>(other).settings_;
-}
-
 Result<std::unique_ptr<Node>> IcmpNodeConfig::create(const std::string& name, Loop& loop) const {
   auto netns = open_netns(settings_.netns);
   if (!netns) return fail_in(name, netns.error());

@@ -34,18 +34,13 @@ struct IcmpNodeSettings {
   friend bool operator==(const IcmpNodeSettings&, const IcmpNodeSettings&) = default;
 };
 
-class IcmpNodeConfig final : public NodeConfig {
+class IcmpNodeConfig final : public NodeConfigOf<IcmpNodeSettings> {
  public:
-  explicit IcmpNodeConfig(IcmpNodeSettings settings) : settings_(std::move(settings)) {}
+  using NodeConfigOf::NodeConfigOf;
 
   [[nodiscard]] std::string_view kind() const noexcept override { return "icmp"; }
-  [[nodiscard]] bool equals(const NodeConfig& other) const override;
   [[nodiscard]] Result<std::unique_ptr<Node>> create(const std::string& name,
                                                      Loop& loop) const override;
-  [[nodiscard]] const IcmpNodeSettings& settings() const noexcept { return settings_; }
-
- private:
-  IcmpNodeSettings settings_;
 };
 
 }  // namespace warren::carrier

@@ -43,7 +43,7 @@ TEST(NetworkFile, ReadsEveryKeyOfATun) {
     routes = ["10.0.0.0/8 via 10.0.1.2 metric 5", "default via fd00::2"]
   )");
   ASSERT_EQ(spec.nodes.size(), 1U);
-  const auto& tun = dynamic_cast<const TunNodeConfig&>(*spec.nodes[0].config).tun();
+  const auto& tun = dynamic_cast<const TunNodeConfig&>(*spec.nodes[0].config).settings();
   EXPECT_EQ(tun.name, "tap0");
   EXPECT_EQ(tun.mode, TunMode::tap);
   EXPECT_EQ(tun.netns, "left");
@@ -86,7 +86,7 @@ TEST(NetworkFile, NodesKeepTheOrderOfTheFileAndLinksTheirPorts) {
   EXPECT_EQ(line.delay, 10ms);
   EXPECT_EQ(line.rate, 500'000'000U);
   EXPECT_EQ(line.seed, 7U);
-  const auto& tun = dynamic_cast<const TunNodeConfig&>(*spec.nodes[0].config).tun();
+  const auto& tun = dynamic_cast<const TunNodeConfig&>(*spec.nodes[0].config).settings();
   EXPECT_TRUE(tun.up);
   EXPECT_TRUE(tun.offload);
 }

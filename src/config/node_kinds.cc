@@ -18,7 +18,7 @@ std::span<const NodeKind> node_kinds() {
          return std::make_shared<TunNodeConfig>(read_tun_section(section, node));
        },
        [](const NodeConfig& config) -> std::optional<Medium> {
-         const auto mode = static_cast<const TunNodeConfig&>(config).tun().mode;
+         const auto mode = static_cast<const TunNodeConfig&>(config).settings().mode;
          return mode == TunMode::tap ? Medium::ethernet : Medium::ip;
        }},
       {"impair", [](const NodeConfig&) { return std::vector<std::string>{"a", "b"}; },

@@ -54,22 +54,15 @@ class MemoryNode final : public Node {
 };
 
 /// Makes a MemoryNode, and remembers it for the test that holds the configuration.
-class MemoryNodeConfig final : public NodeConfig {
+class MemoryNodeConfig final : public NodeConfigOf<Capabilities> {
  public:
-  explicit MemoryNodeConfig(const Capabilities& capabilities) : capabilities_(capabilities) {}
+  using NodeConfigOf::NodeConfigOf;
 
   [[nodiscard]] std::string_view kind() const noexcept override { return "memory"; }
-  [[nodiscard]] bool equals(const NodeConfig& other) const override {
-    return kind() == other.kind() &&
-           capabilities_ == static_cast<const MemoryNodeConfig&>(other).capabilities_;
-  }
   [[nodiscard]] Result<std::unique_ptr<Node>> create(const std::string& name,
                                                      Loop&) const override {
-    return std::make_unique<MemoryNode>(name, capabilities_);
+    return std::make_unique<MemoryNode>(name, settings_);
   }
-
- private:
-  Capabilities capabilities_;
 };
 
 }  // namespace warren

@@ -51,4 +51,19 @@ class NodeConfig {
                                                              Loop& loop) const = 0;
 };
 
+/// The configuration of a kind of nodes that its settings say everything about.
+template <class Settings>
+class NodeConfigOf : public NodeConfig {
+ public:
+  explicit NodeConfigOf(Settings settings) : settings_(std::move(settings)) {}
+
+  [[nodiscard]] bool equals(const NodeConfig& other) const final {
+    return kind() == other.kind() && settings_ == static_cast<const NodeConfigOf&>(other).settings_;
+  }
+  [[nodiscard]] const Settings& settings() const noexcept { return settings_; }
+
+ protected:
+  Settings settings_;
+};
+
 }  // namespace warren

@@ -99,7 +99,7 @@ std::vector<std::pair<std::string, std::string>> TunNode::details() const {
 }
 
 Result<bool> TunNode::reconfigure(const NodeConfig& config) {
-  const auto& wanted = static_cast<const TunNodeConfig&>(config).tun();
+  const auto& wanted = static_cast<const TunNodeConfig&>(config).settings();
   if (needs_new_device(config_, wanted)) return false;
   auto changed = change_tun(tun_, config_, wanted);
   const auto former = std::exchange(config_, wanted);
@@ -113,16 +113,12 @@ Result<bool> TunNode::reconfigure(const NodeConfig& config) {
 
 }  // namespace
 
-bool TunNodeConfig::equals(const NodeConfig& other) const {
-  return kind() == other.kind() && tun_ == static_cast<const TunNodeConfig&>(other).tun_;
-}
-
 Result<std::unique_ptr<Node>> TunNodeConfig::create(const std::string& name, Loop& loop) const {
-  TunConfig config = tun_;
+  TunConfig config = settings_;
   if (config.name.empty()) config.name = name;
   auto tun = Tun::open(config);
   if (!tun) return tl::unexpected(tun.error());
-  auto node = std::make_unique<TunNode>(name, tun_, std::move(*tun));
+  auto node = std::make_unique<TunNode>(name, settings_, std::move(*tun));
   if (auto started = node->start(loop); !started) return fail_in(name, started.error());
   return node;
 }

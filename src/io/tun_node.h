@@ -13,18 +13,13 @@
 namespace warren {
 
 /// `[tun.NAME]`; an empty device name in `tun` means the node's name.
-class TunNodeConfig final : public NodeConfig {
+class TunNodeConfig final : public NodeConfigOf<TunConfig> {
  public:
-  explicit TunNodeConfig(TunConfig tun) : tun_(std::move(tun)) {}
+  using NodeConfigOf::NodeConfigOf;
 
   [[nodiscard]] std::string_view kind() const noexcept override { return "tun"; }
-  [[nodiscard]] bool equals(const NodeConfig& other) const override;
   [[nodiscard]] Result<std::unique_ptr<Node>> create(const std::string& name,
                                                      Loop& loop) const override;
-  [[nodiscard]] const TunConfig& tun() const noexcept { return tun_; }
-
- private:
-  TunConfig tun_;
 };
 
 }  // namespace warren

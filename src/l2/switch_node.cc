@@ -257,11 +257,6 @@ void SwitchNode::queue_copy(SwitchPort& to, const Packet& frame) noexcept {
 
 }  // namespace
 
-bool SwitchNodeConfig::equals(const NodeConfig& other) const {
-  return kind() == other.kind() &&
-         settings_ == static_cast<const SwitchNodeConfig&>(other).settings_;
-}
-
 Result<std::unique_ptr<Node>> SwitchNodeConfig::create(const std::string& name, Loop& loop) const {
   auto pool = Pool::create(copies, Pool::super_packet_size);
   if (!pool) return fail_in(name, pool.error());

@@ -41,19 +41,14 @@ struct SwitchSettings {
   friend bool operator==(const SwitchSettings&, const SwitchSettings&) = default;
 };
 
-class SwitchNodeConfig final : public NodeConfig {
+class SwitchNodeConfig final : public NodeConfigOf<SwitchSettings> {
  public:
-  explicit SwitchNodeConfig(SwitchSettings settings) : settings_(std::move(settings)) {}
+  using NodeConfigOf::NodeConfigOf;
 
   [[nodiscard]] std::string_view kind() const noexcept override { return "switch"; }
-  [[nodiscard]] bool equals(const NodeConfig& other) const override;
   /// Fails where the settings contradict themselves.
   [[nodiscard]] Result<std::unique_ptr<Node>> create(const std::string& name,
                                                      Loop& loop) const override;
-  [[nodiscard]] const SwitchSettings& settings() const noexcept { return settings_; }
-
- private:
-  SwitchSettings settings_;
 };
 
 }  // namespace warren::l2

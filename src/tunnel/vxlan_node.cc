@@ -409,11 +409,6 @@ void VxlanNode::give_to_port() noexcept {
 
 }  // namespace
 
-bool VxlanNodeConfig::equals(const NodeConfig& other) const {
-  return kind() == other.kind() &&
-         settings_ == static_cast<const VxlanNodeConfig&>(other).settings_;
-}
-
 Result<std::unique_ptr<Node>> VxlanNodeConfig::create(const std::string& name, Loop& loop) const {
   auto pool = Pool::create(pool_packets, Pool::super_packet_size);
   if (!pool) return fail_in(name, pool.error());

@@ -40,21 +40,16 @@ struct VxlanNodeSettings {
 };
 
 /// `[vxlan.NAME]` with engine = "user".
-class VxlanNodeConfig final : public NodeConfig {
+class VxlanNodeConfig final : public NodeConfigOf<VxlanNodeSettings> {
  public:
-  explicit VxlanNodeConfig(VxlanNodeSettings settings) : settings_(std::move(settings)) {}
+  using NodeConfigOf::NodeConfigOf;
 
   /// Not that of the kernel's VXLAN, which is another node under the same name.
   [[nodiscard]] std::string_view kind() const noexcept override { return "vxlan-user"; }
-  [[nodiscard]] bool equals(const NodeConfig& other) const override;
   /// The sockets are of the calling thread's namespace. Fails where a peer is this host itself, or
   /// another program has the port.
   [[nodiscard]] Result<std::unique_ptr<Node>> create(const std::string& name,
                                                      Loop& loop) const override;
-  [[nodiscard]] const VxlanNodeSettings& settings() const noexcept { return settings_; }
-
- private:
-  VxlanNodeSettings settings_;
 };
 
 }  // namespace warren::tunnel

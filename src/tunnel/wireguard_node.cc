@@ -253,11 +253,6 @@ std::vector<Route> routes_of(const DeviceConfig& config) {
   return routes;
 }
 
-bool WireguardNodeConfig::equals(const NodeConfig& other) const {
-  return kind() == other.kind() &&
-         settings_ == static_cast<const WireguardNodeConfig&>(other).settings_;
-}
-
 Result<std::unique_ptr<Node>> WireguardNodeConfig::create(const std::string& name,
                                                           Loop& loop) const {
   auto node = std::make_unique<WireguardNode>(name, settings_, loop);

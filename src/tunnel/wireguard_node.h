@@ -49,18 +49,13 @@ struct WireguardSettings {
 /// The routes through the device that follow from the allowed IPs.
 [[nodiscard]] std::vector<Route> routes_of(const wireguard::DeviceConfig& config);
 
-class WireguardNodeConfig final : public NodeConfig {
+class WireguardNodeConfig final : public NodeConfigOf<WireguardSettings> {
  public:
-  explicit WireguardNodeConfig(WireguardSettings settings) : settings_(std::move(settings)) {}
+  using NodeConfigOf::NodeConfigOf;
 
   [[nodiscard]] std::string_view kind() const noexcept override { return "wireguard"; }
-  [[nodiscard]] bool equals(const NodeConfig& other) const override;
   [[nodiscard]] Result<std::unique_ptr<Node>> create(const std::string& name,
                                                      Loop& loop) const override;
-  [[nodiscard]] const WireguardSettings& settings() const noexcept { return settings_; }
-
- private:
-  WireguardSettings settings_;
 };
 
 }  // namespace warren::tunnel
