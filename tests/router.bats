@@ -151,14 +151,7 @@ bridge-to-router-with = \"$method\"" write_pocket 'mtu = 1370'
     client ping -c 1 -W 1 192.168.35.1 | grep ttl=64 || fail "a small frame was routed"
     kill $watcher; wait $watcher || true
     [ "$(tcpdump -nr redirects 2>/dev/null | wc -l)" -eq 0 ] || fail "ICMP redirects"
-    # The file without it: as before.
-    bridge_lines='' write_pocket 'mtu = 1370'
-    warren reload pocket
-    client ip route flush cache
-    ! ping_home -c 2 -s 2000 || fail "still routed"
-    kill $pid_pocket; wait $pid_pocket
-    [ -z "$(pocket nft list ruleset)" ] || fail "rules left"
-    [ ! -e /sys/fs/bpf/warren ] || [ -z "$(find /sys/fs/bpf/warren -type f)" ] || fail "programs left"
+    as_before ping_home
 SH
 }
 
@@ -207,14 +200,7 @@ bridge-to-router-with = \"$method\"" write_pocket 'mtu = 1370'
     client ping -c 1 -W 1 fd35::1 | grep ttl=64 || fail "a small frame was routed"
     kill $watcher; wait $watcher || true
     ! tcpdump -nr told 2>/dev/null | grep -i redirect || fail "ICMP redirects"
-    # The file without it: as before.
-    bridge_lines='' write_pocket 'mtu = 1370'
-    warren reload pocket
-    forget
-    ! ping6_home -c 2 -s 2000 || fail "still routed"
-    kill $pid_pocket; wait $pid_pocket
-    [ -z "$(pocket nft list ruleset)" ] || fail "rules left"
-    [ ! -e /sys/fs/bpf/warren ] || [ -z "$(find /sys/fs/bpf/warren -type f)" ] || fail "programs left"
+    as_before ping6_home
 SH
 }
 

@@ -53,6 +53,17 @@ read -r -d '' router_prologue <<'BASH' || true
         printf '[vxlan.vx8]\nvni = 8\nover = "wg0"\npeers = ["10.0.31.1"]\n%s\n' "$*"
       } >pocket.toml
     }
+    # as_before PING…: nothing is routed with the file without bridge-to-router, and then nothing of it is left.
+    as_before() {
+      bridge_lines='' write_pocket 'mtu = 1370'
+      warren reload pocket
+      client ip route flush cache
+      client ip -6 route flush cache
+      ! "$@" -c 2 -s 2000 || fail "still routed"
+      kill $pid_pocket; wait $pid_pocket
+      [ -z "$(pocket nft list ruleset)" ] || fail "rules left"
+      [ ! -e /sys/fs/bpf/warren ] || fail "programs left: $(find /sys/fs/bpf/warren)"
+    }
     cat >home.toml <<'TOML'
 [bridge.br-lan]
 ports = ["eth0", "vx8"]
