@@ -54,16 +54,16 @@ SuperPacket unfinished(const PacketSpec& spec) {
 /// Sends and receives frames with their offload header, on one device.
 class FrameSocket {
  public:
-  void open(std::uint32_t ifindex) {
-    fd_ = Fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, wire::network(std::uint16_t{ETH_P_ALL})));
-    ASSERT_TRUE(fd_) << std::strerror(errno);
+  explicit FrameSocket(std::uint32_t ifindex)
+      : fd_(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, wire::network(std::uint16_t{ETH_P_ALL}))) {
+    EXPECT_TRUE(fd_) << std::strerror(errno);
     const int on = 1;
-    ASSERT_EQ(::setsockopt(fd_.get(), SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on), 0);
+    EXPECT_EQ(::setsockopt(fd_.get(), SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on), 0);
     sockaddr_ll address{};
     address.sll_family = AF_PACKET;
     address.sll_protocol = wire::network(std::uint16_t{ETH_P_ALL});
     address.sll_ifindex = static_cast<int>(ifindex);
-    ASSERT_EQ(::bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(::bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   }
   void send(SuperPacket packet) const {
     ASSERT_TRUE(kernel_takes(std::move(packet))) << std::strerror(errno);
@@ -120,10 +120,8 @@ class IcmpUnfinishedTest : public ProgramsTest {
 TEST_F(IcmpUnfinishedTest, IsBalancedByTheKernelOrFinishedByTheProgram) {
   const auto [near, far] = ethernet("near", "far");
   programs_->attach(programs_->skeleton().progs.carry, near, BPF_TC_EGRESS);
-  FrameSocket in;
-  FrameSocket out;
-  in.open(near);
-  out.open(far);
+  const FrameSocket in(near);
+  const FrameSocket out(far);
   for (const bool ipv6 : {false, true}) {
     programs_->add_server(udp_packet(ipv6, 0), tag);
     programs_->add_user(tag, 51820);
@@ -147,10 +145,8 @@ TEST_F(IcmpUnfinishedTest, IsFinishedForTutu) {
   const auto [near, far] = ethernet("near", "far");
   programs_->attach(programs_->skeleton().progs.carry, near, BPF_TC_EGRESS);
   add_device(near, 14, false);
-  FrameSocket in;
-  FrameSocket out;
-  in.open(near);
-  out.open(far);
+  const FrameSocket in(near);
+  const FrameSocket out(far);
   for (const bool ipv6 : {false, true}) {
     programs_->add_server(udp_packet(ipv6, 0), 7, ICMP_PROFILE_TUTU);
     for (const std::size_t size : {0, 1, 100, 1452}) {
@@ -172,10 +168,8 @@ TEST_F(IcmpUnfinishedTest, IsFinishedForTutu) {
 TEST_F(IcmpUnfinishedTest, AnInnerChecksumMayBeUnfinished) {
   const auto [near, far] = ethernet("near", "far");
   programs_->attach(programs_->skeleton().progs.carry, near, BPF_TC_EGRESS);
-  FrameSocket in;
-  FrameSocket out;
-  in.open(near);
-  out.open(far);
+  const FrameSocket in(near);
+  const FrameSocket out(far);
   for (const bool ipv6 : {false, true}) {
     programs_->add_server(udp_packet(ipv6, 0), tag);
     for (const bool software : {false, true}) {
@@ -214,10 +208,8 @@ TEST_F(IcmpUnfinishedTest, ASuperPacketIsSegmentedOnADetour) {
   const auto detour = up("detour");
   programs_->attach(programs_->skeleton().progs.carry, near, BPF_TC_EGRESS);
   programs_->attach(programs_->skeleton().progs.carry, exit, BPF_TC_EGRESS);
-  FrameSocket in;
-  FrameSocket out;
-  in.open(near);
-  out.open(far);
+  const FrameSocket in(near);
+  const FrameSocket out(far);
   for (const bool ipv6 : {false, true}) {
     programs_->add_server(udp_packet(ipv6, 0), tag);
     for (const std::uint8_t software : std::array<std::uint8_t, 2>{0, 1}) {
