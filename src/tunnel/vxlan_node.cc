@@ -158,7 +158,7 @@ class VxlanNode final : public Node,
 Result<std::optional<IpAddress>> source_of(const VxlanNodeSettings& settings,
                                            netlink::Socket& socket) {
   if (settings.local || settings.over.empty()) return settings.local;
-  const auto address = socket.first_address(settings.over, settings.ipv6);
+  auto address = socket.first_address(settings.over, settings.ipv6);
   if (!address || *address) return address;
   return fail(fmt::format("{} has no {} address, which VXLAN needs as its source: give it one, or "
                           "say local = \"...\"",
