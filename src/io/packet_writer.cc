@@ -28,7 +28,7 @@ class PacketWriter::Impl {
 
   void write(std::span<const std::byte> packet) noexcept {
     if (!coalescer_) return write_now(packet);
-    if (coalescer_->add(packet, {})) return;
+    if (coalescer_->held() < held_packets && coalescer_->add(packet, {})) return;
     flush();
     (void)coalescer_->add(packet, {});  // an empty coalescer takes any packet
   }
@@ -55,6 +55,9 @@ class PacketWriter::Impl {
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
  private:
+  /// Not all that the coalescer could hold: they are missing in the caller's pool.
+  static constexpr std::size_t held_packets = 2 * Batch::capacity;
+
   void write_now(std::span<const std::byte> packet) noexcept {
     OffloadHeader none;
     // writev() does not write through the pointer that it takes without const.
@@ -77,8 +80,8 @@ class PacketWriter::Impl {
   int fd_;
   bool header_;
   std::optional<offload::Coalescer> coalescer_;
-  /// Packets that the coalescer refers to: as many as it holds.
-  std::array<Batch, offload::Coalescer::max_packets / Batch::capacity> owned_;
+  /// Packets that the coalescer refers to.
+  std::array<Batch, held_packets / Batch::capacity> owned_;
   Counters counters_;
 };
 

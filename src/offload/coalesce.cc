@@ -120,7 +120,7 @@ bool Coalescer::add(std::span<const std::byte> packet, const OffloadHeader& offl
   // Nobody would segment again what has smaller segments.
   const bool too_small = headers->protocol == ip_protocol::tcp && group.segment < min_tcp_segment;
   group.open = sound && !group.psh && !too_small;
-  newest = static_cast<std::uint8_t>(group_count_);
+  newest = static_cast<std::uint16_t>(group_count_);
   return true;
 }
 
@@ -224,7 +224,7 @@ bool Coalescer::append(Group& group, Input& input, const Headers& headers, bool&
 }
 
 // Linear probing; the table is never more than half full.
-std::uint8_t& Coalescer::find_flow(const Input& input, const Headers& headers) noexcept {
+std::uint16_t& Coalescer::find_flow(const Input& input, const Headers& headers) noexcept {
   const auto* packet = input.bytes.data();
   for (auto slot = hash_flow(packet, headers);; ++slot) {
     auto& entry = table_[slot % table_size];

@@ -55,7 +55,7 @@ class OverlayPort final : public Port {
 
   OverlaySettings settings_;
   OverlayTraffic* traffic_ = nullptr;
-  std::array<std::span<std::byte>, wireguard::Engine::batch_jobs> taken_;
+  std::array<std::span<std::byte>, wireguard::Engine::max_delivered> taken_;
   std::size_t taken_count_ = 0;
 };
 
@@ -81,7 +81,7 @@ class OverlayTraffic {
   void engine_receives(bool yes) noexcept;
 
   /// True where the packet is for a port: it is delivered with the others, and stays where it is
-  /// until then. At most Engine::batch_jobs in between.
+  /// until then. At most Engine::max_delivered in between.
   [[nodiscard]] bool take(std::span<std::byte> packet) noexcept {
     return !ports_.empty() && take_for_port(packet);
   }

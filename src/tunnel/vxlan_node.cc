@@ -76,7 +76,7 @@ class VxlanNode final : public Node,
   class PacketPort final : public Port {
    public:
     explicit PacketPort(VxlanNode& node) : Port("over"), node_(node) {
-      messages_.reserve(wireguard::Engine::batch_jobs);
+      messages_.reserve(wireguard::Engine::max_delivered);
     }
     [[nodiscard]] Capabilities capabilities() const noexcept override {
       return {.medium = Medium::ip};

@@ -227,11 +227,13 @@ void WireguardInterface::on_packets(Batch& batch) noexcept {
   // A packet comes from a device that is up: the news of that is on its way.
   if (!port_)
     if (const auto link = device_watch_.look()) follow_device(*link);
-  send(batch);
+  engine_.receive_packets(batch, read_clocks());
+  arm_timer();
 }
 
 void WireguardInterface::send(Batch& packets) noexcept {
   engine_.receive_packets(packets, read_clocks());
+  engine_.flush();
   arm_timer();
 }
 

@@ -88,6 +88,7 @@ class WireguardInterface final : private wireguard::EngineOutput, private Packet
   void lost_contact(const wireguard::PublicKey& peer) noexcept override;
   // PacketReceiver
   void on_packets(Batch& batch) noexcept override;
+  void on_burst_end() noexcept override { engine_.flush(); }
   void on_stream_end(int error) noexcept override;
 
   Loop& loop_;

@@ -10,7 +10,7 @@
 ///
 /// A datagram may stand for several messages of equal size, of which the last may be shorter, as with
 /// UDP_SEGMENT and UDP_GRO: one that is sent has an offload header that says gso_udp and the size.
-/// Messages of one super-packet are written into one such datagram; each is sealed where it lies.
+/// The messages of super-packets are written into such datagrams; each is sealed where it lies.
 /// Messages are opened where they arrived, and the packets in them handed out from there.
 ///
 /// Congestion marks (ECN) go along outwards, and come back inwards, as RFC 6040 has it.
@@ -67,7 +67,7 @@ class EngineOutput {
   virtual ~EngineOutput() = default;
   /// Takes every datagram, and leaves the batch empty.
   virtual void send_datagrams(DatagramBatch& datagrams) noexcept = 0;
-  /// IP packets of peers that may send them, at most Engine::batch_jobs, in order. They lie in
+  /// IP packets of peers that may send them, at most Engine::max_delivered, in order. They lie in
   /// datagrams that were received, until receive_datagrams() returns.
   virtual void deliver_packets(std::span<const std::span<std::byte>> packets) noexcept = 0;
   /// The peer does not answer: its name may have another address now.
@@ -83,6 +83,8 @@ struct Now {
 class Engine {
  public:
   static constexpr std::size_t batch_jobs = 128;
+  /// Many, so that few super-packets are cut in two where one delivery ends and the next begins.
+  static constexpr std::size_t max_delivered = 512;
   static constexpr std::size_t staged_per_peer = 128;
   /// So many handshakes in a second, and strangers have to prove their address first.
   static constexpr unsigned handshakes_without_load = 500;
@@ -130,8 +132,10 @@ class Engine {
 
   // The data path.
 
-  /// IP packets and super-packets for the peers. Leaves the batch empty.
+  /// IP packets and super-packets for the peers. Leaves the batch empty. What becomes of them may
+  /// wait for more, until flush().
   void receive_packets(Batch& packets, const Now& now) noexcept;
+  void flush() noexcept;
   void receive_datagrams(std::span<const ReceivedDatagram> datagrams, const Now& now) noexcept;
 
   /// When expire() is to be called next; `never` where nothing is to come. It may be too early.
@@ -180,12 +184,15 @@ class Engine {
   void drop_staged(Peer& peer) noexcept;
   void send_staged_or_keepalive(Peer& peer, const Now& now) noexcept;
   void seal(Peer& peer, Session& session, Packet packet) noexcept;
+  [[nodiscard]] std::size_t messages_in_last(const Endpoint& to, std::size_t size,
+                                             std::uint8_t marks) const noexcept;
+  std::span<std::byte> add_messages(const Endpoint& to, std::size_t begun, std::size_t size,
+                                    std::size_t bytes, std::uint8_t marks) noexcept;
   void seal_segments(Peer& peer, Session& session, Packet packet) noexcept;
   void seal_alone(Peer& peer, Session& session, Packet packet) noexcept;
   void seal_message(Peer& peer, Session& session, std::span<std::byte> message) noexcept;
   void push_datagram(const Endpoint& to, Packet packet, std::uint8_t marks) noexcept;
   void seal_pending() noexcept;
-  void flush_datagrams() noexcept;
 
   // engine_receive.cc
   void receive_message(std::span<std::byte> message, const ReceivedDatagram& datagram,
@@ -242,7 +249,7 @@ class Engine {
   std::array<crypto::AeadJob, batch_jobs> open_jobs_;
   std::array<Incoming, batch_jobs> incoming_;
   std::size_t open_count_ = 0;
-  std::array<std::span<std::byte>, batch_jobs> delivered_;
+  std::array<std::span<std::byte>, max_delivered> delivered_;
   std::size_t delivered_count_ = 0;
 };
 

@@ -88,6 +88,7 @@ struct Pair {
     Batch batch;
     batch.push(std::move(packet));
     a.engine.receive_packets(batch, a.now);
+    a.engine.flush();
   }
   End a;
   End b;
@@ -121,6 +122,7 @@ void seal_packets(benchmark::State& state) {
     Batch batch;
     while (!batch.full()) batch.push(pair.a.packet(bytes));
     pair.a.engine.receive_packets(batch, pair.a.now);
+    pair.a.engine.flush();
   }
   state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * Batch::capacity));
 }

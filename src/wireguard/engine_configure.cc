@@ -33,7 +33,7 @@ Result<> Engine::configure(const DeviceConfig& config, const Now& now) {
       if (peer) remove_peer(*peer);
   for (const auto& peer : config.peers)
     if (auto done = configure_peer(peer, now); !done) return done;
-  flush_datagrams();
+  flush();
   return {};
 }
 
@@ -130,7 +130,7 @@ void Engine::set_endpoint(const PublicKey& key, const Endpoint& endpoint, const 
   peer->endpoint = endpoint;
   if (first && up_ && peer->timers.persistent_keepalive().count() > 0)
     send_staged_or_keepalive(*peer, now);
-  flush_datagrams();
+  flush();
 }
 
 void Engine::set_up(bool up, const Now& now) {
@@ -146,7 +146,7 @@ void Engine::set_up(bool up, const Now& now) {
       peer->timers.stop();
     }
   }
-  flush_datagrams();
+  flush();
 }
 
 crypto::Key Engine::private_key() const {

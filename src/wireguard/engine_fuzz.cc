@@ -86,6 +86,7 @@ void send(End& end, FuzzInput& input, Now now) {
   Batch batch;
   batch.push(std::move(packet));
   end.engine.receive_packets(batch, now);
+  end.engine.flush();
 }
 
 void damage(Message& message, FuzzInput& input) {

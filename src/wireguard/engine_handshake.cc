@@ -158,7 +158,7 @@ void Engine::expire(const Now& now) noexcept {
     if (peer->timers.deadline() <= now.time) act(*peer, peer->timers.expire(now.time), now);
     arm(*peer);
   }
-  flush_datagrams();
+  flush();
 }
 
 void Engine::act(Peer& peer, const TimerActions& actions, const Now& now) noexcept {

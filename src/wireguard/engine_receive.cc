@@ -44,7 +44,7 @@ void Engine::receive_datagrams(std::span<const ReceivedDatagram> datagrams,
   }
   open_pending(now);
   flush_packets();
-  flush_datagrams();
+  flush();
 }
 
 void Engine::receive_message(std::span<std::byte> message, const ReceivedDatagram& datagram,

@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t max_datagram = 65000;
 /// The kernel's UDP_MAX_SEGMENTS before Linux 6.9.
 constexpr std::size_t max_segments = 64;
+/// What is more would be pushed out of the cache before it is sent.
+constexpr std::size_t flush_size = 256 << 10;
 
 using Message = Transport<std::byte>;
 
@@ -42,7 +44,8 @@ void Engine::receive_packets(Batch& batch, const Now& now) noexcept {
     send_or_stage(*peer, batch.take(i), now);
   }
   batch.clear();
-  flush_datagrams();
+  seal_pending();  // its jobs refer to sessions, which may end before flush()
+  if (datagrams_.packets.total_bytes() >= flush_size) flush();
 }
 
 Peer* Engine::route(std::span<const std::byte> packet, DropReason& why) const noexcept {
@@ -148,7 +151,7 @@ void Engine::seal_alone(Peer& peer, Session& session, Packet packet) noexcept {
 }
 
 // Each segment is written right to where it is sealed: the copy that segmentation needs is the only
-// one.
+// one. A super-packet seldom fills its datagrams, so the next one goes on where it ends.
 void Engine::seal_segments(Peer& peer, Session& session, Packet packet) noexcept {
   const auto plan = offload::SegmentPlan::make(packet.bytes(), packet.offload(), Medium::ip);
   if (!plan) return packets.drop(plan.error());
@@ -156,28 +159,56 @@ void Engine::seal_segments(Peer& peer, Session& session, Packet packet) noexcept
   const auto room = std::min(max_datagram, pool_.packet_size());
   if (largest > room) return packets.drop(DropReason::too_big);
   const auto per_datagram = std::min(max_segments, room / largest);
-  for (std::size_t first = 0; first < plan->count(); first += per_datagram) {
-    const auto count = std::min(per_datagram, plan->count() - first);
-    auto datagram = pool_.allocate();
-    if (!datagram) return packets.drop(DropReason::no_buffer);
-    const auto last = message_size(plan->segment_size(first + count - 1), options_.mtu);
-    datagram.resize((count - 1) * largest + last);
-    if (count > 1) {
-      datagram.offload().gso_type = OffloadHeader::gso_udp;
-      datagram.offload().gso_size = static_cast<std::uint16_t>(largest);
-    }
-    auto rest = datagram.bytes();
-    push_datagram(*peer.endpoint, std::move(datagram), marks_of(packet));
-    for (std::size_t i = first; i < first + count; ++i) {
+  const auto marks = marks_of(packet);
+  for (std::size_t next = 0; next < plan->count();) {
+    const auto begun = messages_in_last(*peer.endpoint, largest, marks) % per_datagram;
+    const auto end = next + std::min(per_datagram - begun, plan->count() - next);
+    const auto last = message_size(plan->segment_size(end - 1), options_.mtu);
+    auto rest =
+        add_messages(*peer.endpoint, begun, largest, (end - next - 1) * largest + last, marks);
+    if (rest.empty()) return packets.drop(DropReason::no_buffer);
+    for (; next < end; ++next) {
       const auto message = rest.first(std::min(largest, rest.size()));
       rest = rest.subspan(message.size());
-      const auto segment = plan->segment_size(i);
-      plan->write_segment(i, message.data() + Message::header_length);
+      const auto segment = plan->segment_size(next);
+      plan->write_segment(next, message.data() + Message::header_length);
       const auto padding = message.size() - Message::overhead - segment;
       std::memset(message.data() + Message::header_length + segment, 0, padding);
       seal_message(peer, session, message);
     }
   }
+}
+
+// How many messages the datagram that was pushed last has, where more of `size` bytes may follow them.
+std::size_t Engine::messages_in_last(const Endpoint& to, std::size_t size,
+                                     std::uint8_t marks) const noexcept {
+  if (datagrams_.packets.empty()) return 0;
+  const auto last = datagrams_.packets.size() - 1;
+  const auto bytes = datagrams_.packets.bytes(last).size();
+  const bool goes_on = datagrams_.packets.offload(last).gso_size == size && bytes % size == 0 &&
+                       datagrams_.traffic_classes[last] == marks &&
+                       datagrams_.addresses[last] == to;
+  return goes_on ? bytes / size : 0;
+}
+
+// `bytes` more, for messages of `size`: behind the `begun` ones that the last datagram has, or in one
+// of their own. Empty where there is no buffer.
+std::span<std::byte> Engine::add_messages(const Endpoint& to, std::size_t begun, std::size_t size,
+                                          std::size_t bytes, std::uint8_t marks) noexcept {
+  const auto last = datagrams_.packets.size() - 1;
+  auto datagram = begun == 0 ? pool_.allocate() : datagrams_.packets.take(last);
+  if (!datagram) return {};
+  datagram.resize(begun * size + bytes);
+  if (datagram.size() > size) {
+    datagram.offload().gso_type = OffloadHeader::gso_udp;
+    datagram.offload().gso_size = static_cast<std::uint16_t>(size);
+  }
+  const auto added = datagram.bytes().last(bytes);
+  if (begun == 0)
+    push_datagram(to, std::move(datagram), marks);
+  else
+    datagrams_.packets.put(last, std::move(datagram));
+  return added;
 }
 
 void Engine::seal_message(Peer& peer, Session& session, std::span<std::byte> message) noexcept {
@@ -186,19 +217,20 @@ void Engine::seal_message(Peer& peer, Session& session, std::span<std::byte> mes
   peer.sent_bytes += message.size();
 }
 
-/// The datagram may still be written: it is sent by flush_datagrams().
+/// The datagram may still be written: it is sent by flush().
 void Engine::push_datagram(const Endpoint& to, Packet packet, std::uint8_t marks) noexcept {
-  if (datagrams_.packets.full()) flush_datagrams();
+  if (datagrams_.packets.full()) flush();
   datagrams_.push(std::move(packet), to, marks);
 }
 
 void Engine::seal_pending() noexcept {
+  if (seal_count_ == 0) return;
   aead_.seal(std::span(seal_jobs_).first(seal_count_));
   seal_count_ = 0;
 }
 
-void Engine::flush_datagrams() noexcept {
-  if (seal_count_ != 0) seal_pending();
+void Engine::flush() noexcept {
+  seal_pending();
   if (!datagrams_.packets.empty()) output_.send_datagrams(datagrams_);
 }
 

@@ -27,6 +27,34 @@ struct Datagram {
 
 class Network;
 
+struct SuperPacket {
+  Data bytes;
+  OffloadHeader offload;
+
+  explicit SuperPacket(std::size_t payload, std::uint8_t tos = 0) {
+    PacketSpec spec;
+    spec.tos = tos;
+    spec.payload.resize(payload);
+    for (std::size_t i = 0; i < payload; ++i) spec.payload[i] = static_cast<std::byte>(i * 31);
+    bytes = wire::testing::build(spec);
+    offload.gso_type = OffloadHeader::gso_tcp4;
+    offload.gso_size = 1380;
+    offload.flags = OffloadHeader::needs_checksum;
+    offload.checksum_start = 20;
+    offload.checksum_offset = 16;
+  }
+  [[nodiscard]] std::vector<Data> segments() const {
+    auto copy = bytes;
+    const auto plan = offload::SegmentPlan::make(copy, offload, Medium::ip).value();
+    std::vector<Data> out;
+    for (std::size_t i = 0; i < plan.count(); ++i) {
+      out.emplace_back(plan.segment_size(i));
+      plan.write_segment(i, out.back().data());
+    }
+    return out;
+  }
+};
+
 // An engine with an address, as its owner sees it.
 class Host : public EngineOutput {
  public:
@@ -55,6 +83,11 @@ class Host : public EngineOutput {
     watch();
   }
   void send(const Data& bytes, const OffloadHeader& offload = {}) {
+    queue(bytes, offload);
+    engine.flush();
+    watch();
+  }
+  void queue(const Data& bytes, const OffloadHeader& offload = {}) {
     auto packet = pool_->allocate();
     ASSERT_TRUE(packet);
     packet.resize(bytes.size());
@@ -63,7 +96,6 @@ class Host : public EngineOutput {
     Batch batch;
     batch.push(std::move(packet));
     engine.receive_packets(batch, now());
-    watch();
   }
   void receive(const std::vector<Datagram>& datagrams, const Endpoint& from) {
     std::vector<Data> copies;
@@ -269,29 +301,48 @@ TEST_F(EngineTest, SealsSuperPacketsAsTheSegmentsThatTheyAre) {
       network.split = split;
       b.delivered.clear();
       network.log.clear();
-      PacketSpec spec;
-      spec.payload.resize(payload);
-      for (std::size_t i = 0; i < payload; ++i) spec.payload[i] = static_cast<std::byte>(i * 31);
-      const auto bytes = wire::testing::build(spec);
-      OffloadHeader offload;
-      offload.gso_type = OffloadHeader::gso_tcp4;
-      offload.gso_size = 1380;
-      offload.flags = OffloadHeader::needs_checksum;
-      offload.checksum_start = 20;
-      offload.checksum_offset = 16;
-      a.send(bytes, offload);
+      const SuperPacket packet(payload);
+      a.send(packet.bytes, packet.offload);
       EXPECT_EQ(network.log.size(), payload > 60000 ? 2U : 1U) << "datagrams for the socket";
       world.run_for(1s);
-
-      const auto plan = offload::SegmentPlan::make(bytes, offload, Medium::ip).value();
-      ASSERT_EQ(b.delivered.size(), plan.count());
-      for (std::size_t i = 0; i < plan.count(); ++i) {
-        Data segment(plan.segment_size(i));
-        plan.write_segment(i, segment.data());
-        ASSERT_EQ(b.delivered[i], segment) << i;
-      }
+      ASSERT_EQ(b.delivered, packet.segments());
     }
   }
+}
+
+TEST_F(EngineTest, FillsDatagramsFromSeveralSuperPackets) {
+  connect();
+  network.log.clear();
+  std::vector<Data> expected;
+  const auto queue = [&](const SuperPacket& packet) {
+    a.queue(packet.bytes, packet.offload);
+    std::ranges::copy(packet.segments(), std::back_inserter(expected));
+  };
+  for (int i = 0; i < 3; ++i) queue(SuperPacket(std::size_t{30} * 1380));
+  queue(SuperPacket(2 * 1380 + 100));  // its last message is short: nothing follows there
+  queue(SuperPacket(std::size_t{2} * 1380));
+  queue(SuperPacket(std::size_t{3} * 1380, 2));  // other marks
+  EXPECT_TRUE(network.log.empty()) << "may wait for more";
+  a.engine.flush();
+
+  std::vector<std::size_t> messages;
+  for (const auto& datagram : network.log)
+    messages.push_back((datagram.bytes.size() + 1451) / datagram.message_size);
+  EXPECT_EQ(messages, (std::vector<std::size_t>{44, 44, 2 + 3, 2, 3}));
+  EXPECT_EQ(network.log.back().traffic_class, 2);
+  world.run_for(1s);
+  EXPECT_EQ(b.delivered, expected);
+}
+
+TEST_F(EngineTest, WhatWaitsIsSealedBeforeItsSessionEnds) {
+  connect();
+  const SuperPacket packet(5000);
+  a.queue(packet.bytes, packet.offload);
+  DeviceConfig config;
+  config.peers.push_back({.public_key = b.public_key(), .remove = true});
+  a.configure(config);
+  world.run_for(1s);
+  EXPECT_EQ(b.delivered, packet.segments());
 }
 
 TEST_F(EngineTest, CongestionMarksGoAlongAndComeBackInwards) {
