@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 
+#include "offload/testing.h"
 #include "wire/testing.h"
 #include "wire/traffic_class.h"
 #include "wireguard/testing.h"
@@ -27,32 +28,19 @@ struct Datagram {
 
 class Network;
 
-struct SuperPacket {
-  Data bytes;
-  OffloadHeader offload;
-
-  explicit SuperPacket(std::size_t payload, std::uint8_t tos = 0) {
+// A super-packet of TCP, and the packets that it stands for.
+struct Super {
+  explicit Super(std::size_t payload, std::uint8_t tos = 0) {
     PacketSpec spec;
     spec.tos = tos;
     spec.payload.resize(payload);
     for (std::size_t i = 0; i < payload; ++i) spec.payload[i] = static_cast<std::byte>(i * 31);
-    bytes = wire::testing::build(spec);
-    offload.gso_type = OffloadHeader::gso_tcp4;
-    offload.gso_size = 1380;
-    offload.flags = OffloadHeader::needs_checksum;
-    offload.checksum_start = 20;
-    offload.checksum_offset = 16;
+    whole = offload::make_super_packet(spec, 1380, true);
+    for (const auto& segment : offload::obvious_segments(spec, 1380))
+      segments.push_back(wire::testing::build(segment));
   }
-  [[nodiscard]] std::vector<Data> segments() const {
-    auto copy = bytes;
-    const auto plan = offload::SegmentPlan::make(copy, offload, Medium::ip).value();
-    std::vector<Data> out;
-    for (std::size_t i = 0; i < plan.count(); ++i) {
-      out.emplace_back(plan.segment_size(i));
-      plan.write_segment(i, out.back().data());
-    }
-    return out;
-  }
+  offload::SuperPacket whole;
+  std::vector<Data> segments;
 };
 
 // An engine with an address, as its owner sees it.
@@ -301,11 +289,11 @@ TEST_F(EngineTest, SealsSuperPacketsAsTheSegmentsThatTheyAre) {
       network.split = split;
       b.delivered.clear();
       network.log.clear();
-      const SuperPacket packet(payload);
-      a.send(packet.bytes, packet.offload);
+      const Super packet(payload);
+      a.send(packet.whole.bytes, packet.whole.offload);
       EXPECT_EQ(network.log.size(), payload > 60000 ? 2U : 1U) << "datagrams for the socket";
       world.run_for(1s);
-      ASSERT_EQ(b.delivered, packet.segments());
+      ASSERT_EQ(b.delivered, packet.segments);
     }
   }
 }
@@ -314,14 +302,14 @@ TEST_F(EngineTest, FillsDatagramsFromSeveralSuperPackets) {
   connect();
   network.log.clear();
   std::vector<Data> expected;
-  const auto queue = [&](const SuperPacket& packet) {
-    a.queue(packet.bytes, packet.offload);
-    std::ranges::copy(packet.segments(), std::back_inserter(expected));
+  const auto queue = [&](const Super& packet) {
+    a.queue(packet.whole.bytes, packet.whole.offload);
+    std::ranges::copy(packet.segments, std::back_inserter(expected));
   };
-  for (int i = 0; i < 3; ++i) queue(SuperPacket(std::size_t{30} * 1380));
-  queue(SuperPacket(2 * 1380 + 100));  // its last message is short: nothing follows there
-  queue(SuperPacket(std::size_t{2} * 1380));
-  queue(SuperPacket(std::size_t{3} * 1380, 2));  // other marks
+  for (int i = 0; i < 3; ++i) queue(Super(std::size_t{30} * 1380));
+  queue(Super(2 * 1380 + 100));  // its last message is short: nothing follows there
+  queue(Super(std::size_t{2} * 1380));
+  queue(Super(std::size_t{3} * 1380, 2));  // other marks
   EXPECT_TRUE(network.log.empty()) << "may wait for more";
   a.engine.flush();
 
@@ -336,13 +324,13 @@ TEST_F(EngineTest, FillsDatagramsFromSeveralSuperPackets) {
 
 TEST_F(EngineTest, WhatWaitsIsSealedBeforeItsSessionEnds) {
   connect();
-  const SuperPacket packet(5000);
-  a.queue(packet.bytes, packet.offload);
+  const Super packet(5000);
+  a.queue(packet.whole.bytes, packet.whole.offload);
   DeviceConfig config;
   config.peers.push_back({.public_key = b.public_key(), .remove = true});
   a.configure(config);
   world.run_for(1s);
-  EXPECT_EQ(b.delivered, packet.segments());
+  EXPECT_EQ(b.delivered, packet.segments);
 }
 
 TEST_F(EngineTest, CongestionMarksGoAlongAndComeBackInwards) {
@@ -618,7 +606,7 @@ TEST_F(EngineTest, SilentPeersDoNotTakeAllBuffers) {
   EXPECT_EQ(a.free_buffers(), 600U);
 }
 
-// Half a day of traffic over a bad network: sessions are renewed under it, nothing is delivered twice
+// Three days of traffic over a bad network: sessions are renewed under it, nothing is delivered twice
 // or changed, what is lost is what the network lost.
 TEST_F(EngineTest, KeepsGoingForDaysOverABadNetwork) {
   network.loss = network.duplication = network.reordering = 0.05;
