@@ -5,6 +5,7 @@ namespace warren::carrier {
 void IcmpRelayCounters::add_out(const SendBatch::Outcome& outcome) noexcept {
   out_packets.add(outcome.sent);
   out_bytes.add(outcome.bytes);
+  shortcut.add(outcome.frames);
   too_big.add(outcome.too_big);
   failed.add(outcome.failed);
 }
@@ -17,13 +18,21 @@ void IcmpRelayCounters::add_in(const SendBatch::Outcome& outcome) noexcept {
 }
 
 std::vector<NamedCount> list_counters(const IcmpRelayCounters& counters) {
-  return {{"out_packets", counters.out_packets.value()}, {"out_bytes", counters.out_bytes.value()},
-          {"in_packets", counters.in_packets.value()},   {"in_bytes", counters.in_bytes.value()},
-          {"opened", counters.opened.value()},           {"expired", counters.expired.value()},
-          {"evicted", counters.evicted.value()},         {"pings", counters.pings.value()},
-          {"damaged", counters.damaged.value()},         {"unknown", counters.unknown.value()},
-          {"table_full", counters.table_full.value()},   {"no_server", counters.no_server.value()},
-          {"too_big", counters.too_big.value()},         {"failed", counters.failed.value()}};
+  return {{"out_packets", counters.out_packets.value()},
+          {"out_bytes", counters.out_bytes.value()},
+          {"shortcut", counters.shortcut.value()},
+          {"in_packets", counters.in_packets.value()},
+          {"in_bytes", counters.in_bytes.value()},
+          {"opened", counters.opened.value()},
+          {"expired", counters.expired.value()},
+          {"evicted", counters.evicted.value()},
+          {"pings", counters.pings.value()},
+          {"damaged", counters.damaged.value()},
+          {"unknown", counters.unknown.value()},
+          {"table_full", counters.table_full.value()},
+          {"no_server", counters.no_server.value()},
+          {"too_big", counters.too_big.value()},
+          {"failed", counters.failed.value()}};
 }
 
 }  // namespace warren::carrier

@@ -13,6 +13,8 @@
 /// copied, and where consecutive messages belong to one conversation they leave as a super-packet
 /// (UDP_SEGMENT). Sending waits for room for a moment, like any sender of UDP.
 ///
+/// Messages of busy conversations take a shortcut past the kernel's IP output (icmp_shortcut.h).
+///
 /// Set-up needs CAP_NET_RAW, a server CAP_NET_ADMIN too; running needs no privilege.
 #pragma once
 
@@ -45,6 +47,7 @@ struct IcmpRelayLimits {
 struct IcmpRelayCounters {
   Counter out_packets;  ///< datagrams that left as ICMP
   Counter out_bytes;    ///< with their echo headers
+  Counter shortcut;     ///< those of out_packets that took a shortcut (icmp_shortcut.h)
   Counter in_packets;   ///< datagrams that came as ICMP
   Counter in_bytes;     ///< of their payload
   Counter opened;       ///< conversations

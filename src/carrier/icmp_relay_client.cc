@@ -37,6 +37,7 @@ class Client final : public IcmpRelayEnd {
  private:
   struct Identified {
     std::uint16_t identifier = 0;
+    IcmpShortcut shortcut;
   };
   using Table = Conversations<Peer, Identified>;
 
@@ -121,7 +122,7 @@ void Client::carry(std::size_t i) noexcept {
   const auto identifier = conversation->value.identifier;
   const EchoFields fields{
       .direction = IcmpDirection::request, .identifier = identifier, .sequence = identifier};
-  write_messages(i, *socket, fields, 0, *server_, nullptr);
+  write_messages(i, *socket, {.fields = fields, .to = *server_}, conversation->value.shortcut);
 }
 
 void Client::restore(const IcmpSocket&, const EchoMessage& message) noexcept {

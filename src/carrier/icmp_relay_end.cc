@@ -1,8 +1,15 @@
 #include "carrier/icmp_relay_end.h"
 
+#include "core/log.h"
+
 namespace warren::carrier {
 
 Result<> IcmpRelayEnd::open_icmp(IcmpDirection receives, std::span<const Tag> tags) {
+  auto frames = open_packet_socket();
+  if (frames)
+    frames_ = std::move(*frames);
+  else
+    log::info("{}; each message goes through the raw socket", frames.error().message);
   for (const bool ipv6 : {false, true}) {
     auto opened = IcmpSocket::open(ipv6, receives, tags);
     if (!opened && ipv6 && opened.error().code == EAFNOSUPPORT) break;
@@ -18,6 +25,8 @@ Result<> IcmpRelayEnd::open_icmp(IcmpDirection receives, std::span<const Tag> ta
 void IcmpRelayEnd::on_messages(const IcmpSocket& socket) noexcept {
   for (int batch = 0; batch < max_batches; ++batch) {
     const auto count = in_.receive(socket.fd());
+    if (count == 0)
+      while (read_sent_frame(socket.fd(), sample_)) continue;  // of samples that came too late
     for (std::size_t i = 0; i < count; ++i) {
       if (const auto message = socket.read(in_, i))
         restore(socket, *message);
@@ -31,17 +40,49 @@ void IcmpRelayEnd::on_messages(const IcmpSocket& socket) noexcept {
   }
 }
 
-void IcmpRelayEnd::write_messages(std::size_t i, const IcmpSocket& socket, const EchoFields& fields,
-                                  std::size_t user, const SocketAddress& to,
-                                  const IpAddress* from) noexcept {
+void IcmpRelayEnd::write_messages(std::size_t i, const IcmpSocket& socket, const EchoTarget& target,
+                                  IcmpShortcut& shortcut) noexcept {
   auto rest = std::span<const std::byte>(in_.data(i));
   const auto segment = in_.segment_size(i);
   do {
     const auto payload = rest.first(segment == 0 ? rest.size() : std::min(segment, rest.size()));
     rest = rest.subspan(payload.size());
-    if (!icmp_out_.fits(2)) flush_out();
-    socket.write(icmp_out_, fields, user, to, from, payload);
+    write_message(socket, target, shortcut, payload);
   } while (!rest.empty());
+}
+
+void IcmpRelayEnd::write_message(const IcmpSocket& socket, const EchoTarget& target,
+                                 IcmpShortcut& shortcut,
+                                 std::span<const std::byte> payload) noexcept {
+  using Way = IcmpShortcut::Way;
+  if (!icmp_out_.fits(2)) flush_out();
+  const auto way = frames_ ? shortcut.choose(payload.size(), loop_.now(), epoch_) : Way::socket;
+  if (way == Way::frame)
+    shortcut.write(icmp_out_, frames_.get(), target.fields, socket.tag(target.user), payload);
+  else if (way == Way::socket)
+    socket.write(icmp_out_, target, payload);
+  else
+    send_sample(socket, target, shortcut, payload);
+}
+
+void IcmpRelayEnd::send_sample(const IcmpSocket& socket, const EchoTarget& target,
+                               IcmpShortcut& shortcut,
+                               std::span<const std::byte> payload) noexcept {
+  flush_out();
+  socket.write(icmp_out_, target, payload, true);
+  flush_out();
+  // Older samples may have waited for a neighbour.
+  while (const auto frame = read_sent_frame(socket.fd(), sample_))
+    if (shortcut.learn(*frame, target.fields, socket.tag(target.user), target.to.ip,
+                       payload.size()))
+      return;
+  shortcut.refuse(payload.size());
+}
+
+void IcmpRelayEnd::flush_out() noexcept {
+  const auto outcome = icmp_out_.flush();
+  counters_.add_out(outcome);
+  if (outcome.frames_refused != 0) ++epoch_;
 }
 
 }  // namespace warren::carrier

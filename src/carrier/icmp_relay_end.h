@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "carrier/icmp_relay.h"
+#include "carrier/icmp_shortcut.h"
 #include "carrier/icmp_socket.h"
 #include "io/udp_socket.h"
 
@@ -29,9 +30,9 @@ class IcmpRelayEnd : public IcmpRelay {
   /// Takes a message that arrived; `message.payload` is good until flush_in().
   virtual void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept = 0;
   /// Puts what is at `i` in `in_` into `icmp_out_`, each datagram as a message.
-  void write_messages(std::size_t i, const IcmpSocket& socket, const EchoFields& fields,
-                      std::size_t user, const SocketAddress& to, const IpAddress* from) noexcept;
-  void flush_out() noexcept { counters_.add_out(icmp_out_.flush()); }
+  void write_messages(std::size_t i, const IcmpSocket& socket, const EchoTarget& target,
+                      IcmpShortcut& shortcut) noexcept;
+  void flush_out() noexcept;
   void flush_in() noexcept { counters_.add_in(udp_out_.flush()); }
 
   Loop& loop_;
@@ -44,6 +45,14 @@ class IcmpRelayEnd : public IcmpRelay {
 
  private:
   void on_messages(const IcmpSocket& socket) noexcept;
+  void write_message(const IcmpSocket& socket, const EchoTarget& target, IcmpShortcut& shortcut,
+                     std::span<const std::byte> payload) noexcept;
+  void send_sample(const IcmpSocket& socket, const EchoTarget& target, IcmpShortcut& shortcut,
+                   std::span<const std::byte> payload) noexcept;
+
+  Fd frames_;  // for shortcuts
+  std::uint32_t epoch_ = 0;
+  std::vector<std::byte> sample_ = std::vector<std::byte>(65536 + 64);
 };
 
 }  // namespace warren::carrier

@@ -55,6 +55,7 @@ class Server final : public IcmpRelayEnd {
     Fd fd;
     std::unique_ptr<Loop::Watch> watch;
     std::uint16_t sequence = 0;  // as it arrived, for `tutu`
+    IcmpShortcut shortcut;
   };
   using Table = Conversations<ClientFlow, Service>;
 
@@ -131,14 +132,17 @@ Server::Table::Entry* Server::open_conversation(const IcmpSocket& socket,
 
 void Server::on_replies(const IcmpSocket& socket, Table::Entry& conversation) noexcept {
   const auto& flow = conversation.key;
-  const EchoFields fields{.direction = IcmpDirection::reply,
-                          .identifier = flow.identifier,
-                          .sequence = conversation.value.sequence};
+  const EchoTarget target{.fields = {.direction = IcmpDirection::reply,
+                                     .identifier = flow.identifier,
+                                     .sequence = conversation.value.sequence},
+                          .user = flow.user,
+                          .to = flow.client,
+                          .from = &flow.local};
   for (int batch = 0; batch < max_batches; ++batch) {
     const auto count = in_.receive(conversation.value.fd.get());
     if (count == 0 && errno != EAGAIN) counters_.failed.add(1);  // "connection refused"
     for (std::size_t i = 0; i < count; ++i)
-      write_messages(i, socket, fields, flow.user, flow.client, &flow.local);
+      write_messages(i, socket, target, conversation.value.shortcut);
     flush_out();
     if (count != 0) conversations_.touch(conversation, loop_.now(), true);
     if (count < ReceiveBatch::capacity) break;

@@ -10,6 +10,7 @@
 
 #include "carrier/echo_diverter.h"
 #include "carrier/icmp_filter.h"
+#include "io/sent_frame.h"
 #include "wire/icmp.h"
 #include "wire/ipv4.h"
 
@@ -60,17 +61,20 @@ void enlarge_buffers(int fd) {
   set(SO_SNDBUFFORCE, SO_SNDBUF);
 }
 
+Result<> prepare_sending(int fd) {
+  if (::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send_timeout, sizeof send_timeout) != 0)
+    return fail_errno("limit how long sending ICMP waits");
+  enlarge_buffers(fd);
+  return {};
+}
+
 Result<> prepare(int fd, bool ipv6, std::uint8_t type, std::span<const Tag> tags) {
   auto filter = make_icmp_filter(ipv6, type, tags);
   const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
   if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
     return fail_errno("attach a filter to a raw ICMP socket");
-  const int on = 1;
-  if (ipv6 && ::setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) != 0)
-    return fail_errno("ask for local addresses of ICMPv6 messages");
-  if (::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send_timeout, sizeof send_timeout) != 0)
-    return fail_errno("limit how long sending ICMP waits");
-  enlarge_buffers(fd);
+  if (auto ready = prepare_sending(fd); !ready) return ready;
+  if (auto enabled = enable_sent_frames(fd, ipv6); !enabled) return enabled;
   return pass_one_type(fd, ipv6, type);
 }
 
@@ -96,6 +100,13 @@ Result<IcmpSocket> IcmpSocket::open(bool ipv6, IcmpDirection receives, std::span
   auto ready = prepare(fd.get(), ipv6, server ? diverted_type(ipv6) : reply_type(ipv6), arriving);
   if (!ready) return tl::unexpected(ready.error());
   return IcmpSocket(std::move(fd), ipv6, receives, tags);
+}
+
+Result<Fd> open_packet_socket() {
+  Fd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));  // of no protocol: it receives nothing
+  if (!fd) return fail_errno("open a packet socket");
+  if (auto ready = prepare_sending(fd.get()); !ready) return tl::unexpected(ready.error());
+  return fd;
 }
 
 std::optional<std::size_t> IcmpSocket::user_of(const EchoFields& fields) const noexcept {
@@ -157,10 +168,10 @@ void put_message(SendBatch& out, SendBatch::Datagram datagram, const EchoFields&
 
 }  // namespace
 
-void IcmpSocket::write(SendBatch& out, const EchoFields& fields, std::size_t user,
-                       const SocketAddress& to, const IpAddress* from,
-                       std::span<const std::byte> payload) const noexcept {
-  put_message(out, {.fd = fd_.get(), .to = &to, .from = from}, fields, tags_[user], ipv6_, payload);
+void IcmpSocket::write(SendBatch& out, const EchoTarget& target, std::span<const std::byte> payload,
+                       bool copy) const noexcept {
+  put_message(out, {.fd = fd_.get(), .to = &target.to, .from = target.from, .copy = copy},
+              target.fields, tags_[target.user], ipv6_, payload);
 }
 
 // A message with an ordinary checksum, and everything in its header given, is one of `tutu`.

@@ -26,6 +26,14 @@ struct EchoMessage {
   std::span<const std::byte> payload;
 };
 
+/// What a message that leaves says, whose it is, and where it goes.
+struct EchoTarget {
+  EchoFields fields;
+  std::size_t user = 0;
+  const SocketAddress& to;
+  const IpAddress* from = nullptr;  ///< null lets the kernel choose
+};
+
 /// One socket, for one address family. Not thread-safe.
 class IcmpSocket {
  public:
@@ -36,14 +44,15 @@ class IcmpSocket {
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] bool ipv6() const noexcept { return ipv6_; }
+  [[nodiscard]] Tag tag(std::size_t user) const noexcept { return tags_[user]; }
 
   /// Message `i` of what was received from this socket. Nothing where it is damaged or nobody's.
   [[nodiscard]] std::optional<EchoMessage> read(ReceiveBatch& batch, std::size_t i) const noexcept;
 
   /// Puts a message into `out`, whose fits(2) the caller has checked. `payload` stays where it is
-  /// until `out` is flushed. `from`: null lets the kernel choose.
-  void write(SendBatch& out, const EchoFields& fields, std::size_t user, const SocketAddress& to,
-             const IpAddress* from, std::span<const std::byte> payload) const noexcept;
+  /// until `out` is flushed. `copy`: asks for its frame (io/sent_frame.h).
+  void write(SendBatch& out, const EchoTarget& target, std::span<const std::byte> payload,
+             bool copy = false) const noexcept;
 
   /// The answer that the kernel would give to an ordinary ping: the same message, as a reply.
   void answer_ping(SendBatch& out, const EchoMessage& ping) const noexcept;
@@ -59,5 +68,9 @@ class IcmpSocket {
   std::vector<Tag> tags_;
   std::vector<std::pair<Tag, std::size_t>> users_;  // the same, in order, to be found
 };
+
+/// For the frames of an IcmpShortcut; it waits for room as long as an IcmpSocket does. Needs
+/// CAP_NET_RAW now, and no privilege later.
+[[nodiscard]] Result<Fd> open_packet_socket();
 
 }  // namespace warren::carrier

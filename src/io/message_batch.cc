@@ -1,5 +1,6 @@
 #include "io/message_batch.h"
 
+#include <linux/net_tstamp.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 
@@ -91,6 +92,10 @@ void SendBatch::add(const Datagram& datagram, std::span<const iovec> pieces) noe
   if (datagram.to != nullptr) {
     header.msg_name = &names_[size_];
     header.msg_namelen = datagram.to->store(names_[size_]);
+  } else if (datagram.device != nullptr) {
+    header.msg_name = &names_[size_];
+    header.msg_namelen = sizeof *datagram.device;
+    std::memcpy(&names_[size_], datagram.device, sizeof *datagram.device);
   }
   header.msg_iov = pieces_.data() + used_pieces_;
   header.msg_iovlen = pieces.size();
@@ -102,9 +107,12 @@ void SendBatch::add(const Datagram& datagram, std::span<const iovec> pieces) noe
     put_control(header, ipv6 ? int{IPPROTO_IPV6} : int{IPPROTO_IP}, ipv6 ? IPV6_TCLASS : IP_TOS,
                 int{datagram.traffic_class});
   }
+  if (datagram.copy)
+    put_control(header, SOL_SOCKET, SO_TIMESTAMPING, std::uint32_t{SOF_TIMESTAMPING_TX_SCHED});
   if (datagram.segment_size != 0)
     put_control(header, SOL_UDP, UDP_SEGMENT, static_cast<std::uint16_t>(datagram.segment_size));
   segment_sizes_[size_] = datagram.segment_size;
+  headers_[size_] = datagram.headers;
   fds_[size_++] = datagram.fd;
 }
 
@@ -145,6 +153,7 @@ void SendBatch::handle_refusal(std::size_t i, int error, Outcome& outcome) noexc
     send_segments(i, outcome);
   else
     (error == EMSGSIZE ? outcome.too_big : outcome.failed) += count(i);
+  if (headers_[i] != 0) ++outcome.frames_refused;
 }
 
 SendBatch::Outcome SendBatch::flush() noexcept {
@@ -160,7 +169,8 @@ SendBatch::Outcome SendBatch::flush() noexcept {
     }
     for (const auto last = at + static_cast<std::size_t>(sent); at < last; ++at) {
       outcome.sent += count(at);
-      outcome.bytes += messages_[at].msg_len;
+      if (headers_[at] != 0) ++outcome.frames;
+      outcome.bytes += messages_[at].msg_len - headers_[at];
     }
   }
   size_ = 0;

@@ -3,6 +3,7 @@
 /// Both own all their memory from the start. Not thread-safe.
 #pragma once
 
+#include <netpacket/packet.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -67,6 +68,7 @@ class SendBatch {
  public:
   static constexpr std::size_t capacity = 64;
   static constexpr std::size_t max_pieces = 64;  ///< of one datagram; what UDP_SEGMENT takes
+  static constexpr std::size_t scratch_size = 96;
 
   /// Of one datagram that is being put together.
   struct Datagram {
@@ -78,6 +80,12 @@ class SendBatch {
     std::size_t segment_size = 0;
     /// Of the IP header; 0: the socket's own.
     std::uint8_t traffic_class = 0;
+    /// Asks for a copy of what the kernel makes of it (sent_frame.h).
+    bool copy = false;
+    /// Of a packet socket, in place of `to`: the device that the frame is for.
+    const sockaddr_ll* device = nullptr;
+    /// Of a packet socket: the headers in front that outcomes do not count.
+    std::size_t headers = 0;
   };
 
   /// What became of datagrams; where segmented, each segment counts.
@@ -86,12 +94,16 @@ class SendBatch {
     std::uint64_t bytes = 0;
     std::uint64_t too_big = 0;
     std::uint64_t failed = 0;
+    std::uint64_t frames = 0;          ///< those of `sent` that had a `device`
+    std::uint64_t frames_refused = 0;  ///< those of `too_big` and `failed` that had one
 
     Outcome& operator+=(const Outcome& other) noexcept {
       sent += other.sent;
       bytes += other.bytes;
       too_big += other.too_big;
       failed += other.failed;
+      frames += other.frames;
+      frames_refused += other.frames_refused;
       return *this;
     }
   };
@@ -102,7 +114,7 @@ class SendBatch {
   }
   /// The caller has checked fits().
   void add(const Datagram& datagram, std::span<const iovec> pieces) noexcept;
-  /// A few bytes that live until flush(), for a header. The caller has checked fits().
+  /// `scratch_size` bytes that live until flush(), for headers. The caller has checked fits().
   [[nodiscard]] std::byte* scratch() noexcept { return scratch_[size_].data(); }
 
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
@@ -111,7 +123,7 @@ class SendBatch {
 
  private:
   struct alignas(cmsghdr) Control {
-    std::array<std::byte, 96> bytes;
+    std::array<std::byte, 128> bytes;
   };
   [[nodiscard]] std::uint64_t count(std::size_t i) const noexcept;
   void handle_refusal(std::size_t i, int error, Outcome& outcome) noexcept;
@@ -122,11 +134,12 @@ class SendBatch {
   std::array<mmsghdr, capacity> messages_{};
   std::array<int, capacity> fds_{};
   std::array<std::size_t, capacity> segment_sizes_{};
+  std::array<std::size_t, capacity> headers_{};
   std::array<iovec, capacity * 4> pieces_{};
   static_assert(capacity * 4 >= max_pieces);
   std::array<sockaddr_storage, capacity> names_{};
   std::array<Control, capacity> controls_{};
-  std::array<std::array<std::byte, 8>, capacity> scratch_{};
+  std::array<std::array<std::byte, scratch_size>, capacity> scratch_{};
 };
 
 }  // namespace warren
