@@ -243,9 +243,11 @@ void VxlanEngine::send_packet(Packet frame, Peer& peer, const Way& way) noexcept
   held_.push(std::move(frame));
 }
 
-// The header goes in front of the frame, where it lies.
+// The header goes in front of the frame, where it lies, unless the datagram before has room for it.
 void VxlanEngine::send_whole(Packet frame, const Way& way) noexcept {
-  if (header + frame.size() > max_datagram) return frames_.drop(DropReason::too_big);
+  const auto size = header + frame.size();
+  if (size > max_datagram) return frames_.drop(DropReason::too_big);
+  if (size <= open_.message && is_open_to(way)) return append(frame);
   if (frame.headroom() < header) frame = copy(frame, header);
   if (!frame) return frames_.drop(DropReason::no_buffer);
   frame.offload() = {};
@@ -276,30 +278,69 @@ Packet VxlanEngine::copy(const Packet& frame, std::size_t headroom) noexcept {
 void VxlanEngine::send_segments(Packet frame, const Way& way) noexcept {
   const auto plan = offload::SegmentPlan::make(frame.bytes(), frame.offload(), Medium::ethernet);
   if (!plan) return frames_.drop(plan.error());
-  const auto largest = header + plan->max_segment_size();
-  const auto room = std::min(max_datagram, pool_.packet_size());
-  if (largest > room) return frames_.drop(DropReason::too_big);
-  const auto per_datagram = std::min(max_segments, room / largest);
-  for (std::size_t first = 0; first < plan->count(); first += per_datagram) {
-    const auto count = std::min(per_datagram, plan->count() - first);
-    auto datagram = allocate();
+  const auto message = header + plan->max_segment_size();
+  const auto capacity = messages_per_datagram(message);
+  if (capacity == 0) return frames_.drop(DropReason::too_big);
+  for (std::size_t next = 0; next < plan->count();) {
+    const bool open = open_.message == message && is_open_to(way);
+    auto datagram = open ? held_.take(held_.size() - 1) : allocate();
     if (!datagram) return frames_.drop(DropReason::no_buffer);
-    datagram.resize((count - 1) * largest + header + plan->segment_size(first + count - 1));
-    if (count > 1) {
-      datagram.offload().gso_type = OffloadHeader::gso_udp;
-      datagram.offload().gso_size = static_cast<std::uint16_t>(largest);
-    }
+    const auto count = std::min(capacity - (open ? open_.count : 0), plan->count() - next);
+    const auto last = header + plan->segment_size(next + count - 1);
+    const auto end = datagram.size();
+    datagram.resize(end + (count - 1) * message + last);
     for (std::size_t i = 0; i < count; ++i) {
-      auto* message = datagram.data() + i * largest;
-      VxlanEditor(message).write(config_.vni);
-      plan->write_segment(first + i, message + header);
+      auto* out = datagram.data() + end + i * message;
+      VxlanEditor(out).write(config_.vni);
+      plan->write_segment(next++, out + header);
     }
-    dispatch(std::move(datagram), way, count);
+    if (open) {
+      extend(std::move(datagram), count);
+    } else {
+      if (count > 1) datagram.offload().gso_size = static_cast<std::uint16_t>(message);
+      dispatch(std::move(datagram), way, count);
+      if (way.peers.size() == 1)
+        open_ = {message, count, way.peers.front(), way.source, way.traffic_class};
+    }
+    if (last < message) open_ = {};
   }
+}
+
+// So many messages of this size; 0 where not even one fits.
+std::size_t VxlanEngine::messages_per_datagram(std::size_t message) const noexcept {
+  return std::min(max_segments, std::min(max_datagram, pool_.packet_size()) / message);
+}
+
+bool VxlanEngine::is_open_to(const Way& way) const noexcept {
+  return open_.message != 0 && open_.count < messages_per_datagram(open_.message) &&
+         way.peers.size() == 1 && way.peers.front() == open_.peer && way.source == open_.source &&
+         way.traffic_class == open_.traffic_class;
+}
+
+// A shorter message is the last of its datagram.
+void VxlanEngine::append(const Packet& frame) noexcept {
+  auto datagram = held_.take(held_.size() - 1);
+  const auto end = datagram.size();
+  datagram.resize(end + header + frame.size());
+  VxlanEditor(datagram.data() + end).write(config_.vni);
+  std::memcpy(datagram.data() + end + header, frame.data(), frame.size());
+  extend(std::move(datagram), 1);
+  if (header + frame.size() < open_.message) open_ = {};
+}
+
+// `datagram` is the one that is open, with `count` more messages.
+void VxlanEngine::extend(Packet datagram, std::size_t count) noexcept {
+  auto& last = datagrams_[datagram_count_ - 1];
+  last.bytes = datagram.bytes();
+  last.segment_size = open_.message;
+  held_.put(held_.size() - 1, std::move(datagram));
+  peers_[open_.peer]->sent.add(count);
+  open_.count += count;
 }
 
 // All peers are sent the same bytes.
 void VxlanEngine::dispatch(Packet datagram, const Way& way, std::size_t count) noexcept {
+  open_ = {};
   if (held_.full()) flush();
   VxlanDatagram out;
   out.bytes = datagram.bytes();
@@ -325,6 +366,7 @@ void VxlanEngine::flush() noexcept {
   if (datagram_count_ != 0) send_pending();
   if (config_.packets && !held_.empty()) output_.send_packets(held_);
   held_.clear();
+  open_ = {};
 }
 
 // The packets of a flow have one source port, so that they keep their order.

@@ -20,7 +20,12 @@
 ///
 /// A datagram may stand for several messages of equal size, of which the last may be shorter, as with
 /// UDP_SEGMENT and UDP_GRO. The segments of a super-packet are written into one such datagram, each
-/// straight behind its VXLAN header; frames of their own get the header in front, where they lie.
+/// straight behind its VXLAN header; frames of their own get the header in front, where they lie. A
+/// super-packet of 64 KiB is longer than a datagram once its segments have their headers, so what the
+/// same peer gets next goes on where it ends, while the sizes agree:
+///
+///     super-packets, frames:  | 0 … 44 |  | 0 … 44 |  | 0 |
+///     datagrams:              | 0 … 41 |  | 42 43 44 0 … 38 |  | 39 … 44 0 |
 ///
 /// The engine owns no descriptor, clock or thread: time is a parameter. Its owner calls it from one
 /// thread, and not from within the output.
@@ -179,6 +184,15 @@ class VxlanEngine {
     std::uint8_t traffic_class;
   };
 
+  /// The datagram that was dispatched last, to one peer, where it has room behind its messages.
+  struct Open {
+    std::size_t message = 0;  ///< bytes of each so far; 0: there is no room
+    std::size_t count = 0;
+    PeerId peer = no_peer;
+    std::uint16_t source = 0;
+    std::uint8_t traffic_class = 0;
+  };
+
   [[nodiscard]] static Result<> check(const VxlanConfig& config);
   void set_peers(const std::vector<IpAddress>& addresses);
   [[nodiscard]] PeerId find(const IpAddress& address) const noexcept;
@@ -190,6 +204,10 @@ class VxlanEngine {
   void send_packet(Packet frame, Peer& peer, const Way& way) noexcept;
   void send_whole(Packet frame, const Way& way) noexcept;
   void send_segments(Packet frame, const Way& way) noexcept;
+  [[nodiscard]] std::size_t messages_per_datagram(std::size_t message) const noexcept;
+  [[nodiscard]] bool is_open_to(const Way& way) const noexcept;
+  void append(const Packet& frame) noexcept;
+  void extend(Packet datagram, std::size_t count) noexcept;
   [[nodiscard]] Packet allocate() noexcept;
   [[nodiscard]] Packet copy(const Packet& frame, std::size_t headroom) noexcept;
   void dispatch(Packet datagram, const Way& way, std::size_t count) noexcept;
@@ -220,6 +238,7 @@ class VxlanEngine {
   Counter answers_given_;
   std::array<VxlanDatagram, batch_datagrams> datagrams_;
   std::size_t datagram_count_ = 0;
+  Open open_;  ///< the last of them
   std::array<std::span<const std::byte>, batch_frames> delivered_;
   std::size_t delivered_count_ = 0;
 };

@@ -65,13 +65,16 @@ struct End : VxlanOutput {
     engine.send_frames(batch, now);
     EXPECT_TRUE(batch.empty());
   }
-  void send_super(const offload::SuperPacket& super) {
-    auto packet = make_packet(*source, super.bytes);
-    packet.offload() = super.offload;
+  void send_supers(const std::vector<offload::SuperPacket>& supers) {
     Batch batch;
-    batch.push(std::move(packet));
+    for (const auto& super : supers) {
+      auto packet = make_packet(*source, super.bytes);
+      packet.offload() = super.offload;
+      batch.push(std::move(packet));
+    }
     engine.send_frames(batch, start);
   }
+  void send_super(const offload::SuperPacket& super) { send_supers({super}); }
   void receive(Bytes bytes, const std::string& from, std::size_t segment_size = 0,
                VxlanEngine::Time now = start, std::uint8_t traffic_class = 0) {
     const ReceivedVxlan datagram{bytes, segment_size, ip(from), traffic_class};
@@ -283,43 +286,119 @@ TEST(VxlanTest, CountsWhatItCannotTake) {
   EXPECT_EQ(end.frames.dropped(DropReason::no_peer), 1U);
 }
 
+/// The messages for one peer, in order; each datagram is one that UDP_SEGMENT takes.
+std::vector<Bytes> messages_for(const std::vector<Sent>& sent, const IpAddress& peer) {
+  std::vector<Bytes> messages;
+  for (const auto& datagram : sent) {
+    if (datagram.to != peer) continue;
+    EXPECT_LE(datagram.bytes.size(), 65000U);
+    const auto step = datagram.segment_size == 0 ? datagram.bytes.size() : datagram.segment_size;
+    EXPECT_LE((datagram.bytes.size() + step - 1) / step, 64U);
+    for (std::size_t at = 0; at < datagram.bytes.size(); at += step) {
+      const auto end_at = std::min(at + step, datagram.bytes.size());
+      messages.emplace_back(datagram.bytes.begin() + static_cast<std::ptrdiff_t>(at),
+                            datagram.bytes.begin() + static_cast<std::ptrdiff_t>(end_at));
+    }
+  }
+  return messages;
+}
+
+wire::testing::PacketSpec frame_spec(std::mt19937_64& random, std::size_t payload) {
+  auto spec = wire::testing::random_spec(random);
+  spec.medium = Medium::ethernet;
+  spec.payload = wire::testing::random_bytes(random, payload);
+  return spec;
+}
+
 TEST(VxlanTest, SegmentsLieBehindEachOtherWithHeaders) {
   std::mt19937_64 random(5);
   for (int round = 0; round < 300; ++round) {
-    auto spec = wire::testing::random_spec(random);
-    spec.medium = Medium::ethernet;
     const auto size = 1 + random() % 1400;
-    // No more UDP datagrams than a super-packet may have.
-    spec.payload = wire::testing::random_bytes(
-        random, 1 + random() % std::min<std::size_t>(60000, size * 100));
     End end;
-    end.peers({"10.0.0.2", "10.0.0.3"});
-    end.send_super(
-        offload::make_super_packet(spec, static_cast<std::uint16_t>(size), random() % 2 == 0));
-    const auto segments = offload::obvious_segments(spec, size);
-    if (spec.tcp && size < 8) {
-      EXPECT_EQ(end.frames.dropped(DropReason::bad_offload), 1U);
-      continue;
+    std::vector<std::string> peers = {"10.0.0.2"};
+    if (random() % 2 == 0) peers.emplace_back("10.0.0.3");
+    end.peers(peers);
+    std::vector<offload::SuperPacket> supers;
+    std::vector<Bytes> expected;
+    std::uint64_t refused = 0;
+    const auto common = frame_spec(random, 0);
+    for (auto left = 1 + random() % 4; left > 0; --left) {
+      // Often the same flow: then one datagram can take the messages of several super-packets. No
+      // more UDP datagrams than a super-packet may have.
+      auto spec = random() % 4 == 0 ? frame_spec(random, 0) : common;
+      spec.payload = wire::testing::random_bytes(
+          random, random() % 2 == 0 ? size * (1 + random() % (60000 / size % 100 + 1))
+                                    : 1 + random() % std::min<std::size_t>(60000, size * 100));
+      supers.push_back(
+          offload::make_super_packet(spec, static_cast<std::uint16_t>(size), random() % 2 == 0));
+      if (spec.tcp && size < 8)
+        ++refused;
+      else
+        for (const auto& segment : offload::obvious_segments(spec, size))
+          expected.push_back(message(42, wire::testing::build(segment)));
     }
-    for (const auto* peer : {"10.0.0.2", "10.0.0.3"}) {
-      std::vector<Bytes> messages;
-      for (const auto& datagram : end.sent) {
-        if (datagram.to != ip(peer)) continue;
-        EXPECT_LE(datagram.bytes.size(), 65000U);
-        const auto step =
-            datagram.segment_size == 0 ? datagram.bytes.size() : datagram.segment_size;
-        EXPECT_LE((datagram.bytes.size() + step - 1) / step, 64U);
-        for (std::size_t at = 0; at < datagram.bytes.size(); at += step) {
-          const auto end_at = std::min(at + step, datagram.bytes.size());
-          messages.emplace_back(datagram.bytes.begin() + static_cast<std::ptrdiff_t>(at),
-                                datagram.bytes.begin() + static_cast<std::ptrdiff_t>(end_at));
-        }
-      }
-      ASSERT_EQ(messages.size(), segments.size());
-      for (std::size_t i = 0; i < segments.size(); ++i)
-        ASSERT_EQ(messages[i], message(42, wire::testing::build(segments[i])));
-    }
+    end.send_supers(supers);
+    EXPECT_EQ(end.frames.dropped(DropReason::bad_offload), refused);
+    for (const auto& peer : end.engine.config().peers)
+      ASSERT_EQ(messages_for(end.sent, peer), expected);
   }
+}
+
+TEST(VxlanTest, FillsDatagramsFromSeveralFrames) {
+  std::mt19937_64 random(6);
+  const auto spec = [&](std::size_t payload) {
+    wire::testing::PacketSpec out;
+    out.medium = Medium::ethernet;
+    out.payload = wire::testing::random_bytes(random, payload);
+    return out;
+  };
+  End end;
+  end.peers({"10.0.0.2"});
+  const auto whole = [](const wire::testing::PacketSpec& frame) {
+    return offload::SuperPacket{wire::testing::build(frame), {}};
+  };
+  // 45 + 45 + 1 + 1 (shorter) messages, and one that begins anew: 64 KiB take 42 of them.
+  const auto first = spec(45 * 1400), second = spec(45 * 1400), third = spec(1400),
+             fourth = spec(100), fifth = spec(1400);
+  end.send_supers({offload::make_super_packet(first, 1400, false),
+                   offload::make_super_packet(second, 1400, false), whole(third), whole(fourth),
+                   whole(fifth)});
+  std::vector<Bytes> expected;
+  for (const auto& super : {first, second})
+    for (const auto& segment : offload::obvious_segments(super, 1400))
+      expected.push_back(message(42, wire::testing::build(segment)));
+  for (const auto& frame : {third, fourth, fifth})
+    expected.push_back(message(42, wire::testing::build(frame)));
+  EXPECT_EQ(messages_for(end.sent, ip("10.0.0.2")), expected);
+  EXPECT_EQ(end.sent.size(), 4U);
+  end.engine.for_each_peer(start,
+                           [](const VxlanEngine::PeerStatus& peer) { EXPECT_EQ(peer.sent, 93U); });
+}
+
+TEST(VxlanTest, DatagramsAreFilledForOnePeerAndOneTrafficClassOnly) {
+  std::mt19937_64 random(7);
+  const auto super = [&](std::uint64_t destination, std::uint8_t tos) {
+    wire::testing::PacketSpec spec;
+    spec.medium = Medium::ethernet;
+    spec.tos = tos;
+    spec.payload = wire::testing::random_bytes(random, 2800);
+    auto out = offload::make_super_packet(spec, 1400, false);
+    for (int i = 0; i < 6; ++i)
+      out.bytes[static_cast<std::size_t>(i)] = static_cast<std::byte>(destination >> (40 - 8 * i));
+    return out;
+  };
+  End end;
+  end.peers({"10.0.0.2", "10.0.0.3"});
+  end.receive(message(42, make_frame(everybody, alice, "")), "10.0.0.2");
+  end.receive(message(42, make_frame(everybody, bob, "")), "10.0.0.3");
+  end.send_supers({super(alice, 0), super(alice, 0)});
+  EXPECT_EQ(std::exchange(end.sent, {}).size(), 1U);
+  end.send_supers({super(alice, 0), super(bob, 0), super(alice, 0)});
+  EXPECT_EQ(std::exchange(end.sent, {}).size(), 3U);
+  end.send_supers({super(alice, 0), super(alice, 3)});
+  EXPECT_EQ(std::exchange(end.sent, {}).size(), 2U);
+  end.send_supers({super(everybody, 0), super(everybody, 0)});
+  EXPECT_EQ(std::exchange(end.sent, {}).size(), 4U);
 }
 
 TEST(VxlanTest, MergedDatagramsAreTakenApart) {
