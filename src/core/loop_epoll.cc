@@ -69,9 +69,11 @@ class EpollStream final : public PacketStream, public Handler {
     batch.clear();
   }
 
+  // Not until the device is empty: one that is never empty would keep everybody else waiting.
   void ready() noexcept override {
-    while (reading_ && read_burst()) {
-    }
+    constexpr int max_bursts = 4;
+    for (int i = 0; i < max_bursts && reading_; ++i)
+      if (!read_burst()) break;
     config_.receiver->on_burst_end();
   }
 

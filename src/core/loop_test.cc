@@ -208,6 +208,38 @@ TEST_P(LoopTest, StreamsMayDieInACallbackWhilePacketsWait) {
   EXPECT_EQ(collector.packets, (std::vector<std::string>{"1", "2"}));
 }
 
+/// Its socket is never empty: each packet is sent again, up to a limit.
+struct Echo : PacketReceiver {
+  Echo(Pair& own, Pair& other) : pair(own), quiet(other) {}
+  void on_packets(Batch& batch) noexcept override {
+    for (std::size_t i = 0; i < batch.size() && count < limit; ++i, ++count)
+      EXPECT_EQ(::send(pair.theirs.get(), "busy", 4, 0), 4);
+    if (!asked && count >= 100) asked = ::send(quiet.theirs.get(), "quiet", 5, 0) == 5;
+    batch.clear();
+  }
+  void on_stream_end(int error) noexcept override { ADD_FAILURE() << error; }
+  static constexpr std::size_t limit = 20000;
+  Pair& pair;
+  Pair& quiet;
+  std::size_t count = 0;
+  bool asked = false;
+};
+
+TEST_P(LoopTest, ABusyStreamDoesNotKeepOthersWaiting) {
+  Pair busy, quiet;
+  Echo echo(busy, quiet);
+  Collector collector(*loop_);
+  Counters read, written;
+  auto first = loop_->open_stream({busy.ours.get(), false, &echo, &read, &written});
+  auto second = loop_->open_stream({quiet.ours.get(), false, &collector, &read, &written});
+  ASSERT_TRUE(first);
+  ASSERT_TRUE(second);
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(::send(busy.theirs.get(), "busy", 4, 0), 4);
+  ASSERT_TRUE(loop_->run());
+  EXPECT_EQ(collector.packets, std::vector<std::string>{"quiet"});
+  EXPECT_LT(echo.count, Echo::limit);
+}
+
 TEST_P(LoopTest, StopsFromAnotherThread) {
   std::thread other([&] { loop_->stop(); });
   ASSERT_TRUE(loop_->run());
