@@ -19,6 +19,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "core/log.h"
 #include "linux/netns.h"
 
 namespace warren::bench {
@@ -30,6 +31,7 @@ namespace {
 struct Report {
   int error = 0;
   char step[60] = {};
+  int cgroup_error = 0;
 };
 
 int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
@@ -99,7 +101,7 @@ const char* furnish() {
 
 // The init of a host. It has no work but to be there; the kernel reaps its orphans because SIGCHLD
 // is ignored.
-[[noreturn]] void init_main(int report_fd) {
+[[noreturn]] void init_main(int report_fd, const HostCgroup* cgroup) {
   ::prctl(PR_SET_NAME, "warren-host");
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::setsid();
@@ -108,6 +110,9 @@ const char* furnish() {
   ::syscall(SYS_close_range, 4U, ~0U, 0U);
   ::signal(SIGCHLD, SIG_IGN);
   Report report;
+  // The new namespace's root is the cgroup that the process is in.
+  if (cgroup != nullptr && (!cgroup->enter() || ::unshare(CLONE_NEWCGROUP) != 0))
+    report.cgroup_error = errno;
   if (const char* step = furnish()) {
     report.error = errno;
     std::strncpy(report.step, step, sizeof report.step - 1);
@@ -118,14 +123,21 @@ const char* furnish() {
   for (;;) ::pause();
 }
 
-Result<> await_init(const std::string& name, int report_fd) {
+Result<Report> await_init(const std::string& name, int report_fd) {
   Report report;
   const auto got = ::read(report_fd, &report, sizeof report);
   if (got != sizeof report)
     return fail(fmt::format("host {}: its init died while it was set up", name));
   if (report.error != 0)
     return fail_errno(fmt::format("host {}: {}", name, report.step), report.error);
-  return {};
+  return report;
+}
+
+void say_there_is_no_cgroup(const std::string& name, const Error& error) {
+  log::info(
+      "host {} has no cgroup of its own, so what one host attaches to the root cgroup runs for all "
+      "of them: {}",
+      name, error.message);
 }
 
 }  // namespace
@@ -135,11 +147,13 @@ Result<std::unique_ptr<Host>> Host::create(std::string name) {
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno(fmt::format("host {}: make a pipe", name));
   const Fd read_end(ends[0]);
   Fd write_end(ends[1]);
+  auto cgroup = HostCgroup::create(name);
+  if (!cgroup) say_there_is_no_cgroup(name, cgroup.error());
   constexpr unsigned long flags = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWNS | SIGCHLD;
   // The system call, because fork() cannot make namespaces and unshare() would move this process's
   // later children.
   const auto pid = static_cast<pid_t>(::syscall(SYS_clone, flags, nullptr, nullptr, nullptr, 0UL));
-  if (pid == 0) init_main(write_end.get());
+  if (pid == 0) init_main(write_end.get(), cgroup ? &*cgroup : nullptr);
   if (pid < 0) {
     if (errno == EPERM) {
       return fail(
@@ -152,8 +166,12 @@ Result<std::unique_ptr<Host>> Host::create(std::string name) {
   }
   write_end.close();
   std::unique_ptr<Host> host(new Host(std::move(name), pid));
-  if (auto ready = await_init(host->name_, read_end.get()); !ready)
-    return tl::unexpected(ready.error());
+  const auto ready = await_init(host->name_, read_end.get());
+  if (!ready) return tl::unexpected(ready.error());
+  if (cgroup && ready->cgroup_error == 0)
+    host->cgroup_.emplace(std::move(*cgroup));
+  else if (cgroup)
+    say_there_is_no_cgroup(host->name_, {std::strerror(ready->cgroup_error), ready->cgroup_error});
   host->pidfd_ = Fd(open_pidfd(pid));
   if (!host->pidfd_) return fail_errno(fmt::format("host {}: open its init", host->name_));
   auto netns = open_netns(fmt::format("/proc/{}/ns/net", pid));
@@ -210,6 +228,13 @@ pid_t fork_into(const Host& host) {
   return pid;
 }
 
-bool enter_host(const Host& host) { return ::setns(host.pidfd(), CLONE_NEWNET | CLONE_NEWNS) == 0; }
+bool enter_host(const Host& host) {
+  int namespaces = CLONE_NEWNET | CLONE_NEWNS;
+  if (host.cgroup()) {
+    if (!host.cgroup()->enter()) return false;
+    namespaces |= CLONE_NEWCGROUP;
+  }
+  return ::setns(host.pidfd(), namespaces) == 0;
+}
 
 }  // namespace warren::bench

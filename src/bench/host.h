@@ -6,6 +6,9 @@
 /// nothing is left behind, not even after `kill -9`, and nothing has a name that another program
 /// could stumble over: `ip netns` does not show it.
 ///
+/// It also has a cgroup of its own where this machine's can be changed (HostCgroup). What warren
+/// itself does in a host's network, such as to time round trips, is not in there.
+///
 ///     warren ──┬── init of "left"    own /proc /sys /run /etc/resolv.conf, lo up
 ///              │     └ iperf3 -s     started by warren inside (setns), killed with its init
 ///              └── init of "right"
@@ -18,11 +21,14 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <warren/fd.h>
 #include <warren/result.h>
+
+#include "bench/host_cgroup.h"
 
 namespace warren::bench {
 
@@ -41,6 +47,7 @@ class Host {
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   [[nodiscard]] int pidfd() const noexcept { return pidfd_.get(); }
   [[nodiscard]] int netns() const noexcept { return netns_.get(); }
+  [[nodiscard]] const std::optional<HostCgroup>& cgroup() const noexcept { return cgroup_; }
 
   /// Shows `other` to the programs of this host as /run/netns/NAME.
   Result<> introduce(const Host& other);
@@ -52,6 +59,7 @@ class Host {
   Host(std::string name, pid_t pid) : name_(std::move(name)), pid_(pid) {}
 
   std::string name_;
+  std::optional<HostCgroup> cgroup_;
   pid_t pid_;
   Fd pidfd_;
   Fd netns_;
@@ -63,7 +71,7 @@ using Hosts = std::map<std::string, std::unique_ptr<Host>>;
 /// namespaces; enter_host() is for it to call. Returns as fork() does.
 [[nodiscard]] pid_t fork_into(const Host& host);
 
-/// Moves the calling single-threaded process into the network and mounts of `host`. False with
+/// Moves the calling single-threaded process into the network, mounts and cgroup of `host`. False with
 /// errno on failure.
 [[nodiscard]] bool enter_host(const Host& host);
 

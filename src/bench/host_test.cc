@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -64,6 +66,18 @@ TEST_F(HostTest, HasItsOwnPlaceToPinPrograms) {
   EXPECT_EQ(in_host("stat --file-system --format %T /sys/fs/bpf"), "bpf_fs\n");
   in_host("mkdir /sys/fs/bpf/of-the-host");
   EXPECT_NE(::access("/sys/fs/bpf/of-the-host", F_OK), 0) << "the machine itself must not see it";
+}
+
+TEST_F(HostTest, HasItsOwnCgroup) {
+  if (!left_->cgroup()) GTEST_SKIP() << "this machine has no cgroup v2 that can be changed";
+  // The root of its own file system, with nobody but the host's init and the script.
+  EXPECT_EQ(in_host("grep ^0: /proc/self/cgroup"), "0::/\n");
+  EXPECT_EQ(in_host("head -n 1 /sys/fs/cgroup/cgroup.procs"), "1\n");
+  EXPECT_EQ(in_host("ls -d /sys/fs/cgroup/warren-bench-* 2>&1 | grep -c cannot"), "1\n");
+  const auto directory = left_->cgroup()->directory();
+  ASSERT_TRUE(std::filesystem::exists(directory));
+  left_.reset();
+  EXPECT_FALSE(std::filesystem::exists(directory));
 }
 
 // Through the host's loopback device, so the two sockets are in one host.
@@ -146,6 +160,15 @@ TEST_F(HostTest, DiesWithWhoeverMadeIt) {
   }));
   ::close(ends[0]);
   ::close(ends[1]);
+  // Its cgroup, if it had one, goes with the next host that is made.
+  if (!left_->cgroup()) return;
+  const auto beside = std::filesystem::path(left_->cgroup()->directory()).parent_path();
+  EXPECT_TRUE(wait_until("the end of its cgroup", [&]() -> Result<bool> {
+    EXPECT_TRUE(Host::create("next"));
+    return std::ranges::none_of(std::filesystem::directory_iterator(beside), [](const auto& each) {
+      return each.path().filename().string().ends_with("-orphan");
+    });
+  }));
 }
 
 }  // namespace
