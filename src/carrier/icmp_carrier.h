@@ -158,7 +158,8 @@ class IcmpCarrier {
   [[nodiscard]] bool unused() const;
   [[nodiscard]] IcmpDeviceState device_state(int ifindex, const icmp_device& device) const;
   [[nodiscard]] std::size_t whole_flows(std::uint32_t ifindex) const;
-  [[nodiscard]] Result<> add_users_state(IcmpState& state) const;
+  [[nodiscard]] Result<> add_users_state(
+      IcmpState& state, const std::vector<std::pair<icmp_user_key, icmp_user>>& users) const;
 
   BpfPins pins_;
   mutable netlink::Socket socket_;

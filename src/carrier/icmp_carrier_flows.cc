@@ -49,11 +49,15 @@ Result<> IcmpCarrier::set_server(const IcmpServer& server) {
         EEXIST);
   if (auto done = mark_port(server.port, &icmp_ports::servers, true); !done)
     return fail_in(context, done.error());
+  const auto generation = maps_.cache.generation();
+  if (!generation) return fail_in(context, generation.error());
   auto way_back = reply.value_or(icmp_reply{});
+  if (!reply) way_back.counts.since = *generation;
   way_back.port = htons(server.port);
   if (auto done = maps_.replies.put(reply_key_of(server), way_back); !done)
     return fail_in(context, full("servers", maps_.replies.capacity(), done.error()).value());
   auto value = there.value_or(icmp_server{});
+  if (!there) value.counts.since = *generation;
   value.tag = server.tag.value;
   value.profile = to_map(server.tag.profile);
   put_name(value.name, server.name);
@@ -93,10 +97,14 @@ Result<> IcmpCarrier::add_user(const IcmpUser& user) {
     return fail(fmt::format("{}: tag {} is taken, by {}; leave --tag out, and a free one is picked",
                             context, user.tag.to_string(), get_name(there->name)),
                 EEXIST);
+  const auto generation = maps_.cache.generation();
+  if (!generation) return fail_in(context, generation.error());
+  auto value = to_map(user);
+  value.counts.since = *generation;
   // The port is closed before a session can begin.
   if (auto done = mark_port(user.port, &icmp_ports::served, true); !done)
     return fail_in(context, done.error());
-  auto done = maps_.users.put(key_of(user.tag), to_map(user));
+  auto done = maps_.users.put(key_of(user.tag), value);
   if (done) return done;
   if (auto undone = unmark_unserved({user.port}); !undone) log::error("{}", undone.error().message);
   return fail_in(context, full("users", maps_.users.capacity(), done.error()).value());

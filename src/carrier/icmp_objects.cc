@@ -209,12 +209,13 @@ Result<std::optional<IcmpMaps>> IcmpMaps::open(const BpfPins& pins) {
   };
   IcmpMaps maps;
   maps.devices = DeviceTable(get("devices"));
-  maps.servers = BpfMap<icmp_server_key, icmp_server>(get("servers"));
-  maps.replies = BpfMap<icmp_reply_key, icmp_reply>(get("replies"));
-  maps.users = BpfMap<icmp_user_key, icmp_user>(get("users"));
+  maps.servers = CachedMap<icmp_server_key, icmp_server>(get("servers"), get("generation"));
+  maps.replies = CachedMap<icmp_reply_key, icmp_reply>(get("replies"), get("generation"));
+  maps.users = CachedMap<icmp_user_key, icmp_user>(get("users"), get("generation"));
   maps.ports = BpfMap<std::uint32_t, icmp_ports>(get("ports"));
   maps.sessions = BpfMap<icmp_session_key, icmp_session>(get("sessions"));
   maps.wholes = BpfMap<icmp_whole_key, icmp_whole>(get("wholes"));
+  maps.cache = FlowCache(get("cache"), get("generation"));
   maps.drops = get("drops");
   if (!done) return tl::unexpected(done.error());
   if (missing) return std::nullopt;

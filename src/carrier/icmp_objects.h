@@ -12,17 +12,19 @@
 #include "carrier/bpf_map.h"
 #include "carrier/bpf_pins.h"
 #include "carrier/device_table.h"
+#include "carrier/flow_cache.h"
 
 namespace warren::carrier {
 
 struct IcmpMaps {
   DeviceTable devices;
-  BpfMap<icmp_server_key, icmp_server> servers;
-  BpfMap<icmp_reply_key, icmp_reply> replies;
-  BpfMap<icmp_user_key, icmp_user> users;
+  CachedMap<icmp_server_key, icmp_server> servers;
+  CachedMap<icmp_reply_key, icmp_reply> replies;
+  CachedMap<icmp_user_key, icmp_user> users;
   BpfMap<std::uint32_t, icmp_ports> ports;  ///< by port / 64
   BpfMap<icmp_session_key, icmp_session> sessions;
   BpfMap<icmp_whole_key, icmp_whole> wholes;
+  FlowCache cache;
   Fd drops;
 
   /// Nothing where none are pinned.

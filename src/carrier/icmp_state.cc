@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "carrier/detour.h"
+#include "carrier/flow_counts.h"
 #include "carrier/icmp_carrier.h"
 #include "carrier/icmp_convert.h"
 #include "carrier/icmp_reasons.h"
@@ -98,13 +99,12 @@ std::size_t IcmpCarrier::whole_flows(std::uint32_t ifindex) const {
   }));
 }
 
-Result<> IcmpCarrier::add_users_state(IcmpState& state) const {
-  const auto users = maps_.users.all();
-  if (!users) return tl::unexpected(users.error());
+Result<> IcmpCarrier::add_users_state(
+    IcmpState& state, const std::vector<std::pair<icmp_user_key, icmp_user>>& users) const {
   const auto sessions = maps_.sessions.all();
   if (!sessions) return tl::unexpected(sessions.error());
   std::map<std::pair<std::uint16_t, std::uint8_t>, std::size_t> at;
-  for (const auto& [key, value] : *users) {
+  for (const auto& [key, value] : users) {
     at[{key.tag, key.profile}] = state.users.size();
     state.users.push_back({from_map(key, value), value.counts, 0});
   }
@@ -129,21 +129,14 @@ Result<IcmpState> IcmpCarrier::state() const {
   for (const auto& [index, device] : *devices)
     if (device.exit == 0) state.devices.push_back(device_state(static_cast<int>(index), device));
   std::ranges::sort(state.devices, {}, &IcmpDeviceState::name);
-  const auto servers = maps_.servers.all();
-  if (!servers) return tl::unexpected(servers.error());
-  for (const auto& [key, value] : *servers) {
-    const auto server = from_map(key, value);
-    auto counts = value.counts;
-    if (const auto reply = maps_.replies.find(reply_key_of(server))) {
-      counts.rx_packets = reply->counts.rx_packets;
-      counts.rx_bytes = reply->counts.rx_bytes;
-    }
-    state.servers.emplace_back(server, counts);
-  }
+  const auto tables = read_counted_tables(maps_);
+  if (!tables) return tl::unexpected(tables.error());
+  for (const auto& [key, value] : tables->servers)
+    state.servers.emplace_back(from_map(key, value), value.counts);
   std::ranges::sort(state.servers, {}, [](const auto& entry) {
     return std::pair(entry.first.name, entry.first.endpoint());
   });
-  if (auto done = add_users_state(state); !done) return tl::unexpected(done.error());
+  if (auto done = add_users_state(state, tables->users); !done) return tl::unexpected(done.error());
   state.session_capacity = maps_.sessions.capacity();
   auto drops = read_drops(maps_.drops.get());
   if (!drops) return tl::unexpected(drops.error());

@@ -4,6 +4,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <icmp_carrier.skel.h>
 #include <linux/pkt_cls.h>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "carrier/bpf/icmp_abi.h"
+#include "carrier/flow_counts.h"
 #include "carrier/icmp_constants.h"
 #include "linux/netns.h"
 #include "wire/bytes.h"
@@ -29,6 +31,7 @@ using wire::testing::put;
 inline constexpr int go_on = TC_ACT_UNSPEC;
 inline constexpr int shot = TC_ACT_SHOT;
 inline constexpr int redirected = TC_ACT_REDIRECT;
+inline constexpr std::uint64_t cache_holds_ns = 3'600'000'000'000;  // however busy the machine is
 inline constexpr std::uint32_t loopback = 1;  // where bpf_prog_test_run puts packets
 
 struct Outcome {
@@ -57,7 +60,10 @@ class Programs {
     }
     Programs out;
     out.skeleton_.reset(icmp_carrier_bpf__open());
-    if (out.skeleton_) set_constants(*out.skeleton_, netns_cookie);
+    if (out.skeleton_) {
+      set_constants(*out.skeleton_, netns_cookie);
+      out.skeleton_->rodata->cache_holds_ns = cache_holds_ns;
+    }
     if (!out.skeleton_ || icmp_carrier_bpf__load(out.skeleton_.get()) != 0) {
       why = std::string("the kernel refused the programs: ") + std::strerror(errno);
       return std::nullopt;
@@ -78,16 +84,16 @@ class Programs {
     icmp_server server{};
     server.tag = tag;
     server.profile = profile;
-    update(skeleton_->maps.servers, icmp_server_key{address, port, 0}, server);
-    update(skeleton_->maps.replies, icmp_reply_key{address, tag, profile, 0},
-           icmp_reply{{}, port, {}});
+    EXPECT_TRUE(maps().servers.put(icmp_server_key{address, port, 0}, server));
+    EXPECT_TRUE(
+        maps().replies.put(icmp_reply_key{address, tag, profile, 0}, icmp_reply{{}, port, {}}));
     mark(spec.destination_port, &icmp_ports::servers);
   }
   /// This host serves `port`. The prefix, first packet and age of `user` are taken as they are.
   void add_user(std::uint16_t tag, std::uint16_t port, icmp_user user = any_user(),
                 std::uint8_t profile = 0) {
     user.port = wire::network(port);
-    update(skeleton_->maps.users, icmp_user_key{tag, profile, 0}, user);
+    EXPECT_TRUE(maps().users.put(icmp_user_key{tag, profile, 0}, user));
     mark(port, &icmp_ports::served);
   }
   static icmp_user any_user() {
@@ -98,21 +104,24 @@ class Programs {
   }
 
   [[nodiscard]] icmp_counts server_counts(const PacketSpec& spec) {
-    icmp_server server{};
     const icmp_server_key key{address_of(spec, spec.destination_host),
                               wire::network(spec.destination_port), 0};
-    EXPECT_TRUE(lookup(skeleton_->maps.servers, key, server));
-    icmp_reply reply{};
-    const icmp_reply_key back{key.address, server.tag, server.profile, 0};
-    EXPECT_TRUE(lookup(skeleton_->maps.replies, back, reply));
-    server.counts.rx_packets = reply.counts.rx_packets;
-    server.counts.rx_bytes = reply.counts.rx_bytes;
-    return server.counts;
+    return counts_of(read_counted_tables(maps())->servers, key);
   }
   [[nodiscard]] icmp_counts user_counts(std::uint16_t tag, std::uint8_t profile = 0) {
-    icmp_user user{};
-    EXPECT_TRUE(lookup(skeleton_->maps.users, icmp_user_key{tag, profile, 0}, user));
-    return user.counts;
+    return counts_of(read_counted_tables(maps())->users, icmp_user_key{tag, profile, 0});
+  }
+  /// The tables as the control plane has them.
+  [[nodiscard]] IcmpMaps maps() const {
+    const auto fd = [](bpf_map* map) { return Fd(::fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0)); };
+    const auto& all = skeleton_->maps;
+    IcmpMaps maps;
+    maps.servers = {fd(all.servers), fd(all.generation)};
+    maps.replies = {fd(all.replies), fd(all.generation)};
+    maps.users = {fd(all.users), fd(all.generation)};
+    maps.sessions = BpfMap<icmp_session_key, icmp_session>(fd(all.sessions));
+    maps.cache = FlowCache(fd(all.cache), fd(all.generation));
+    return maps;
   }
   /// The session of the client that sent `spec`.
   [[nodiscard]] std::optional<icmp_session> session(const PacketSpec& spec) {
@@ -170,6 +179,11 @@ class Programs {
     ASSERT_EQ(attached, 0) << std::strerror(-attached);
   }
 
+  /// As if what is cached were too old.
+  void outdate_cache() {
+    EXPECT_TRUE(carrier::outdate_cache(bpf_map__fd(skeleton_->maps.generation)));
+  }
+
   template <class Key, class Value>
   static void update(bpf_map* map, const Key& key, const Value& value) {
     EXPECT_EQ(bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY), 0)
@@ -181,6 +195,13 @@ class Programs {
   }
 
  private:
+  template <class Key, class Value>
+  static icmp_counts counts_of(const std::vector<std::pair<Key, Value>>& table, const Key& key) {
+    for (const auto& [at, value] : table)
+      if (std::memcmp(&at, &key, sizeof key) == 0) return value.counts;
+    ADD_FAILURE() << "it is not in the table";
+    return {};
+  }
   void mark(std::uint16_t port, __u64 icmp_ports::* bits) {
     icmp_ports ports{};
     const std::uint32_t word = port / 64U;

@@ -67,7 +67,8 @@ carrier::IcmpCounts difference(const Row& row, const Sample& before) {
       return {.tx_packets = row.counts.tx_packets - old.counts.tx_packets,
               .tx_bytes = row.counts.tx_bytes - old.counts.tx_bytes,
               .rx_packets = row.counts.rx_packets - old.counts.rx_packets,
-              .rx_bytes = row.counts.rx_bytes - old.counts.rx_bytes};
+              .rx_bytes = row.counts.rx_bytes - old.counts.rx_bytes,
+              .since = row.counts.since};
   return {};
 }
 

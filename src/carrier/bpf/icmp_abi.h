@@ -25,7 +25,7 @@
 
 #include <linux/types.h>
 
-#define ICMP_ABI_VERSION 3
+#define ICMP_ABI_VERSION 4
 #define ICMP_NAME_SIZE 32
 
 /* IPv4 as ::ffff:a.b.c.d; bytes in network order. */
@@ -59,11 +59,14 @@ struct icmp_device {
   __u8 may_be_whole; /* ask whether super-packets arrive whole */
 };
 
+/* The last fraction of a second may be in the cache only. */
 struct icmp_counts {
   __u64 tx_packets; /* carried out by this host */
   __u64 tx_bytes;   /* of IP packets */
   __u64 rx_packets;
   __u64 rx_bytes;
+  __u64
+      since; /* the generation in which this began; what was cached before belonged to somebody else */
 };
 
 /* `servers`: where this host is a client. UDP to this address and port is carried. */
@@ -132,6 +135,37 @@ struct icmp_session {
   __be16 sequence; /* as it arrived; the profile tutu repeats it in its replies */
   __u8 pad[2];
 };
+
+/* `cache`: per-CPU array; whose the packets of a flow are, as it was found out not long ago: icmp_cache.h. */
+#define ICMP_CACHE_BITS 10
+#define ICMP_CACHE_SIZE (1 << ICMP_CACHE_BITS)
+#define ICMP_CACHE_HOLDS_NS 250000000ull
+enum icmp_way {
+  ICMP_WAY_OUT = 1,
+  ICMP_WAY_REQUEST_IN,
+  ICMP_WAY_REPLY_IN,
+};
+struct icmp_cache_key {
+  struct icmp_address address; /* of the other end */
+  __be16 port;                 /* of the other end; in: the identifier */
+  __u16 own;                   /* the port of this end, in network order; in: the tag */
+  __u32 way;                   /* 0: nothing is cached here */
+};
+struct icmp_cached {
+  struct icmp_cache_key key;
+  __u64 generation; /* when it was found out */
+  __u64 time;       /* as last_seen above */
+  __u64 packets;    /* since then; they are not in the counts of the tables yet */
+  __u64 bytes;
+  __u16
+      found; /* out: the tag; in: the UDP port of this end's user, or of the server, in network order */
+  __u8 is_reply; /* out: this end is the server */
+  __u8 pad;
+  __u32 settled; /* how often packets and bytes went from here to the tables */
+};
+
+/* `generation`: array of one __u64, which can be mapped into memory. Whoever changes something that makes the cache wrong
+ * adds 1, atomically. */
 
 /* `wholes`: LRU; which super-packets of a flow arrive whole at its other end: icmp_whole.h. */
 struct icmp_whole_key {

@@ -9,6 +9,7 @@
 //
 // tc programs end with TC_ACT_UNSPEC, so that other people's filters still run.
 
+#include "icmp_cache.h"
 #include "icmp_errors.h"
 #include "icmp_in.h"
 #include "icmp_maps.h"
@@ -62,7 +63,7 @@ static __always_inline int carry_packet(struct __sk_buff* context, const struct 
   }
   int reason = write_message(context, &packet, &udp, &flow, device->software && !whole);
   if (unlikely(reason >= 0)) return drop(reason);
-  count_sent(flow.counts, &packet, context->gso_size);
+  count(&flow.tally, 1, &packet, context->gso_size);
   return device->exit ? bpf_redirect(device->exit, 0) : TC_ACT_UNSPEC;
 }
 
@@ -99,9 +100,9 @@ static __always_inline int restore_packet(struct __sk_buff* context,
   if (unlikely(is_error(&packet, echo.type)))
     return restore_quoted(context, packet.l4, echo.checksum);
   struct udphdr udp = {.len = bpf_htons(packet.l4_length)};
-  struct icmp_counts* counts = NULL;
+  struct tally tally = {};
   int reason = -1;
-  if (!accept_message(&packet, &echo, addresses, context, &udp, &counts, &reason) || !counts) {
+  if (!accept_message(&packet, &echo, addresses, context, &udp, &tally, &reason)) {
     if (reason >= 0) count_reason(reason);
     return TC_ACT_UNSPEC;
   }
@@ -116,8 +117,8 @@ static __always_inline int restore_packet(struct __sk_buff* context,
   __u64 change;
   if (store_headers(context, &packet, IPPROTO_UDP, &udp, &change)) return drop(ICMP_DROP_REWRITE);
   change_sum(context, change);
-  if (context->hash) bpf_set_hash_invalid(context);
-  count_received(counts, &packet, context->gso_size);
+  forget_hash(context);
+  count(&tally, 0, &packet, context->gso_size);
   return TC_ACT_UNSPEC;
 }
 
@@ -158,9 +159,9 @@ int restore_xdp(struct xdp_md* context) {
   __u64 addresses = sum_addresses(&packet);
   __u16 unfinished = fold(sum_icmp_pseudo_header(&packet, addresses));
   struct udphdr udp = {.len = bpf_htons(packet.l4_length)};
-  struct icmp_counts* counts = NULL;
+  struct tally tally = {};
   if (echo->sequence == unfinished ||
-      !accept_message(&packet, echo, addresses, NULL, &udp, &counts, NULL) || !counts)
+      !accept_message(&packet, echo, addresses, NULL, &udp, &tally, NULL))
     return XDP_PASS;
   restore_checksum(&packet, &udp, addresses, payload_by_icmp(&packet, echo, addresses));
   if (packet.ipv6) {
@@ -172,7 +173,7 @@ int restore_xdp(struct xdp_md* context) {
     ip4->check = update_checksum(ip4->check, before, after);
   }
   __builtin_memcpy(echo, &udp, sizeof(udp));
-  count_received(counts, &packet, 0);
+  count(&tally, 0, &packet, 0);
   return XDP_PASS;
 }
 

@@ -42,7 +42,8 @@ static __always_inline int is_error(const struct packet* packet, __u8 type) {
 static __always_inline int quoted_ports(const struct packet* quoted, const struct echo* echo,
                                         __u16 tag, struct udphdr* udp) {
   if (is_request(quoted, echo)) {
-    struct icmp_reply* reply = find_reply(&quoted->destination, echo, tag, &udp->source);
+    __u8 profile;
+    struct icmp_reply* reply = find_reply(&quoted->destination, echo, tag, &profile, &udp->source);
     if (!reply) return 0;
     udp->dest = reply->port;
     return 1;

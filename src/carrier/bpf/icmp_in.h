@@ -6,6 +6,7 @@
 #ifndef WARREN_CARRIER_BPF_ICMP_IN_H
 #define WARREN_CARRIER_BPF_ICMP_IN_H
 
+#include "icmp_cache.h"
 #include "icmp_maps.h"
 #include "icmp_message.h"
 
@@ -51,13 +52,14 @@ static __always_inline struct icmp_user* find_user(const struct echo* echo, __u1
 /* The server of which a message is one, and this client's port. */
 static __always_inline struct icmp_reply* find_reply(const struct icmp_address* server,
                                                      const struct echo* echo, __u16 tag,
-                                                     __be16* client_port) {
+                                                     __u8* profile, __be16* client_port) {
   struct icmp_reply_key key = {.address = *server, .tag = tag, .profile = ICMP_PROFILE_WARREN};
   struct icmp_reply* reply = echo->code == 0 ? bpf_map_lookup_elem(&replies, &key) : NULL;
+  *profile = ICMP_PROFILE_WARREN;
   *client_port = echo->identifier;
   if (reply) return reply;
   key.tag = echo->code;
-  key.profile = ICMP_PROFILE_TUTU;
+  *profile = key.profile = ICMP_PROFILE_TUTU;
   *client_port = echo->sequence; /* a NAT between may not know the way back of the identifier */
   return bpf_map_lookup_elem(&replies, &key);
 }
@@ -76,11 +78,11 @@ static __always_inline struct icmp_session* find_session(const struct packet* pa
              : NULL;
 }
 
-/* As a server. Returns whether the message is one of a user, whose counts and UDP ports are then set. With `context` it
+/* As a server. Returns whether the message is one of a user, whose tally and UDP ports are then set. With `context` it
  * makes sessions, and says in `reason` what was known but did not fit; without, it only finds sessions. */
 static __always_inline int accept_request(const struct packet* packet, const struct echo* echo,
                                           __u16 tag, struct __sk_buff* context, struct udphdr* udp,
-                                          struct icmp_counts** counts, int* reason) {
+                                          struct tally* tally, int* reason) {
   struct icmp_user_key user_key;
   struct icmp_user* user = find_user(echo, tag, &user_key);
   if (!user) return 0;
@@ -91,7 +93,7 @@ static __always_inline int accept_request(const struct packet* packet, const str
   __u64 time = now();
   struct icmp_session* session = find_session(packet, echo, &user_key, user, time);
   if (session) {
-    if (time > session->last_seen + SECOND) session->last_seen = time;
+    if (time > session->last_seen + SECOND - ICMP_CACHE_HOLDS_NS) session->last_seen = time;
     if (session->sequence != echo->sequence && user_key.profile == ICMP_PROFILE_TUTU)
       session->sequence = echo->sequence;
   } else {
@@ -103,25 +105,28 @@ static __always_inline int accept_request(const struct packet* packet, const str
     struct icmp_session_key key = {
         .address = packet->source, .identifier = echo->identifier, .port = user->port};
     struct icmp_session made = {.last_seen = time, .user = user_key, .sequence = echo->sequence};
-    if (bpf_map_update_elem(&sessions, &key, &made, BPF_ANY)) {
-      *reason = ICMP_DROP_REWRITE;
-      return 0;
+    if (bpf_map_update_elem(&sessions, &key, &made, BPF_NOEXIST)) {
+      if (bpf_map_update_elem(&sessions, &key, &made, BPF_ANY)) {
+        *reason = ICMP_DROP_REWRITE;
+        return 0;
+      }
+      outdate_cache(); /* it was another user's */
     }
   }
   udp->source = echo->identifier;
   udp->dest = user->port;
-  *counts = &user->counts;
+  tally->counts = &user->counts;
+  tally->profile = user_key.profile;
   return 1;
 }
 
 /* As a client. */
 static __always_inline int accept_reply(const struct packet* packet, const struct echo* echo,
-                                        __u16 tag, struct udphdr* udp,
-                                        struct icmp_counts** counts) {
-  struct icmp_reply* reply = find_reply(&packet->source, echo, tag, &udp->dest);
+                                        __u16 tag, struct udphdr* udp, struct tally* tally) {
+  struct icmp_reply* reply = find_reply(&packet->source, echo, tag, &tally->profile, &udp->dest);
   if (!reply) return 0;
   udp->source = reply->port;
-  *counts = &reply->counts;
+  tally->counts = &reply->counts;
   return 1;
 }
 
@@ -136,22 +141,39 @@ static __always_inline int is_reply(const struct packet* packet, const struct ec
 static __always_inline int is_known(const struct packet* packet, const struct echo* echo,
                                     __u64 addresses) {
   struct icmp_user_key user_key;
+  __u8 profile;
   __be16 client_port;
   __u16 tag = tag_of(packet, echo, addresses);
   if (is_request(packet, echo)) return find_user(echo, tag, &user_key) != NULL;
-  return is_reply(packet, echo) && find_reply(&packet->source, echo, tag, &client_port) != NULL;
+  return is_reply(packet, echo) &&
+         find_reply(&packet->source, echo, tag, &profile, &client_port) != NULL;
 }
 
-/* The ports of the UDP header that the message stands for, and who is counted; 0 where it stands for none. */
+/* The ports of the UDP header that the message stands for, and where it is counted; 0 where it stands for none. */
 static __always_inline int accept_message(const struct packet* packet, const struct echo* echo,
                                           __u64 addresses, struct __sk_buff* context,
-                                          struct udphdr* udp, struct icmp_counts** counts,
-                                          int* reason) {
+                                          struct udphdr* udp, struct tally* tally, int* reason) {
+  int request = is_request(packet, echo);
+  if (!request && !is_reply(packet, echo)) return 0;
   __u16 tag = tag_of(packet, echo, addresses);
-  if (is_request(packet, echo))
-    return accept_request(packet, echo, tag, context, udp, counts, reason);
-  if (is_reply(packet, echo)) return accept_reply(packet, echo, tag, udp, counts);
-  return 0;
+  struct icmp_cache_key key = {.address = packet->source,
+                               .port = echo->identifier,
+                               .own = tag,
+                               .way = request ? ICMP_WAY_REQUEST_IN : ICMP_WAY_REPLY_IN};
+  struct vacancy vacancy = {};
+  struct icmp_cached* cached = echo->code == 0 ? recall(&key, &vacancy) : NULL;
+  if (likely(cached != NULL)) {
+    udp->source = request ? echo->identifier : cached->found;
+    udp->dest = request ? cached->found : echo->identifier;
+    tally->cached = cached;
+    return 1;
+  }
+  if (request ? !accept_request(packet, echo, tag, context, udp, tally, reason)
+              : !accept_reply(packet, echo, tag, udp, tally))
+    return 0;
+  if (tally->profile == ICMP_PROFILE_WARREN)
+    tally->cached = keep(&vacancy, &key, request ? udp->dest : udp->source, 0);
+  return 1;
 }
 
 #endif

@@ -53,6 +53,21 @@ struct {
 } sessions SEC(".maps");
 
 struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, ICMP_CACHE_SIZE);
+  __type(key, __u32);
+  __type(value, struct icmp_cached);
+} cache SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, __u64);
+} generation SEC(".maps");
+
+struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
   __uint(max_entries, 4096);
   __type(key, struct icmp_whole_key);
@@ -104,29 +119,6 @@ static __always_inline int is_of_server(__be16 port) {
 static __always_inline void count_reason(__u32 reason) {
   __u64* counter = bpf_map_lookup_elem(&drops, &reason);
   if (counter) __sync_fetch_and_add(counter, 1);
-}
-
-/* How many packets, of how many bytes with their headers, a super-packet stands for. */
-static __always_inline __u32 packets_of(const struct packet* packet, __u32 segment_size,
-                                        __u32* bytes) {
-  __u32 payload = packet->l4_length - sizeof(struct udphdr);
-  __u32 packets = segment_size ? (payload + segment_size - 1) / segment_size : 1;
-  *bytes = ip_length(packet) + (packets - 1) * (ip_length(packet) - payload);
-  return packets;
-}
-
-static __always_inline void count_sent(struct icmp_counts* counts, const struct packet* packet,
-                                       __u32 segment_size) {
-  __u32 bytes, packets = packets_of(packet, segment_size, &bytes);
-  __sync_fetch_and_add(&counts->tx_packets, packets);
-  __sync_fetch_and_add(&counts->tx_bytes, bytes);
-}
-
-static __always_inline void count_received(struct icmp_counts* counts, const struct packet* packet,
-                                           __u32 segment_size) {
-  __u32 bytes, packets = packets_of(packet, segment_size, &bytes);
-  __sync_fetch_and_add(&counts->rx_packets, packets);
-  __sync_fetch_and_add(&counts->rx_bytes, bytes);
 }
 
 static __always_inline void fragment_key(const struct packet* packet, struct fragment_key* key) {

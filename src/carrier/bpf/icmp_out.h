@@ -10,6 +10,7 @@
 #include <linux/pkt_cls.h>
 // clang-format on
 
+#include "icmp_cache.h"
 #include "icmp_maps.h"
 #include "icmp_message.h"
 #include "skb.h"
@@ -21,7 +22,7 @@ static __always_inline int drop(enum icmp_reason reason) {
 
 /* A flow that a packet belongs to: what its message must say. */
 struct flow {
-  struct icmp_counts* counts;
+  struct tally tally;
   __be16 identifier;
   __be16 sequence; /* in the profile tutu */
   __u16 tag;       /* or user */
@@ -39,12 +40,12 @@ static __always_inline struct icmp_server* find_server(const struct packet* pack
   return bpf_map_lookup_elem(&servers, &key);
 }
 
-static __always_inline enum owner find_flow(const struct packet* packet, const struct udphdr* udp,
-                                            struct flow* flow) {
-  __builtin_memset(flow, 0, sizeof(*flow));
+/* What the tables say. */
+static __always_inline enum owner look_up_flow(const struct packet* packet,
+                                               const struct udphdr* udp, struct flow* flow) {
   struct icmp_server* server = find_server(packet, udp);
   if (server) {
-    flow->counts = &server->counts;
+    flow->tally.counts = &server->counts;
     flow->identifier = flow->sequence = udp->source;
     flow->tag = server->tag;
     flow->profile = server->profile;
@@ -59,13 +60,34 @@ static __always_inline enum owner find_flow(const struct packet* packet, const s
   struct icmp_user_key user_key = session->user;
   struct icmp_user* user = bpf_map_lookup_elem(&users, &user_key);
   if (!user || user->port != port || is_over(session, user, now())) return HAS_NO_SESSION;
-  flow->counts = &user->counts;
+  flow->tally.counts = &user->counts;
   flow->identifier = udp->dest;
   flow->sequence = session->sequence;
   flow->tag = user_key.tag;
   flow->profile = user_key.profile;
   flow->reply = 1;
   return CARRIED;
+}
+
+static __always_inline enum owner find_flow(const struct packet* packet, const struct udphdr* udp,
+                                            struct flow* flow) {
+  struct icmp_cache_key key = {
+      .address = packet->destination, .port = udp->dest, .own = udp->source, .way = ICMP_WAY_OUT};
+  struct vacancy vacancy = {};
+  struct icmp_cached* cached = recall(&key, &vacancy);
+  __builtin_memset(flow, 0, sizeof(*flow));
+  if (likely(cached != NULL)) {
+    flow->tally.cached = cached;
+    flow->reply = cached->is_reply;
+    flow->identifier = flow->reply ? udp->dest : udp->source;
+    flow->tag = cached->found;
+    flow->profile = ICMP_PROFILE_WARREN;
+    return CARRIED;
+  }
+  enum owner owner = look_up_flow(packet, udp, flow);
+  if (owner == CARRIED && flow->profile == ICMP_PROFILE_WARREN)
+    flow->tally.cached = keep(&vacancy, &key, flow->tag, flow->reply);
+  return owner;
 }
 
 /* Minus the sum of the payload, where no header tells it. `inner`: where the kernel will begin to finish the checksum of

@@ -200,10 +200,12 @@ static __always_inline int note_answer(const struct echo* echo, struct icmp_whol
 static __always_inline int is_of_flow(const struct packet* packet, const struct echo* echo,
                                       __u64 addresses) {
   struct icmp_user_key user_key;
+  __u8 profile;
   __be16 client_port;
   __u16 tag = tag_of(packet, echo, addresses);
   if (echo->code != 0) return 0;
-  if (is_reply(packet, echo)) return find_reply(&packet->source, echo, tag, &client_port) != NULL;
+  if (is_reply(packet, echo))
+    return find_reply(&packet->source, echo, tag, &profile, &client_port) != NULL;
   if (!is_request(packet, echo)) return 0;
   struct icmp_user* user = find_user(echo, tag, &user_key);
   return user && find_session(packet, echo, &user_key, user, now()) != NULL;

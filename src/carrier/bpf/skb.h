@@ -47,6 +47,7 @@ struct sk_buff {
   __u16 csum_start; /* from head */
   __u16 csum_offset;
   __u8 ip_summed : 2;
+  __u8 l4_hash : 1;
 } __attribute__((preserve_access_index));
 
 extern int LINUX_KERNEL_VERSION __kconfig;
@@ -134,6 +135,16 @@ static __always_inline void change_sum(struct __sk_buff* context, __u64 change) 
     if (BPF_CORE_READ_BITFIELD(skb, ip_summed) != CHECKSUM_COMPLETE_) return;
   }
   bpf_csum_update(context, fold(change));
+}
+
+/* A hash of the message counts no ports. One that counts them is of the flow already: its sender's socket made it. */
+static __always_inline void forget_hash(struct __sk_buff* context) {
+  if (!context->hash) return;
+  if (LINUX_KERNEL_VERSION >= KERNEL_VERSION(6, 2, 0)) {
+    struct sk_buff* skb = bpf_cast_to_kern_ctx(context);
+    if (BPF_CORE_READ_BITFIELD(skb, l4_hash)) return;
+  }
+  bpf_set_hash_invalid(context);
 }
 
 #define CHUNK 512
