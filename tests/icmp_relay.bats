@@ -70,6 +70,31 @@ SH
   } | machine
 }
 
+@test "relay may stay behind the firewall" {
+  { echo "$prepare"; cat <<'SH'
+    on right nft -f - <<'NFT'
+    table inet strict {
+      chain in { type filter hook input priority filter; icmp type echo-request drop; }
+    }
+NFT
+    serve --first any --tag 3fa2 --host 10.7.0.2 --no-ring
+    connect "$(cat server.out)"
+    ask hello && fail "passed the firewall"
+    on right nft delete table inet strict
+    until_true ask hello
+    kill $server
+    wait $server
+    grep -q ' ring ' server.out && fail "there was a ring: $(cat server.out)"
+    rm server.out
+    serve --first any --tag 3fa2 --host 10.7.0.2
+    until_true ask hello
+    kill $server
+    wait $server
+    grep -q ' ring ' server.out || fail "no ring: $(cat server.out)"
+SH
+  } | machine
+}
+
 @test "relay over IPv6 and by name prints JSON" {
   { echo "$prepare"; cat <<'SH'
     cp /etc/hosts hosts

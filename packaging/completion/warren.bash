@@ -32,7 +32,7 @@ _warren_icmp() {
       remove) words="--all --help" ;;
       detach) words="--dev --help" ;;
       relay) words="--listen --serve --port --user --tag --to --from --first --host --profile --uid --idle
-                    --max-conversations --json --help" ;;
+                    --max-conversations --no-ring --json --help" ;;
     esac
     case "$command:$current" in
       *:-*) ;;

@@ -106,5 +106,6 @@ complete -c warren -n '__fish_seen_subcommand_from relay' -l profile -x -a 'warr
 complete -c warren -n '__fish_seen_subcommand_from relay' -l uid -x -d 'User id of tutu'
 complete -c warren -n '__fish_seen_subcommand_from relay' -l idle -x -d 'A conversation without packets ends after'
 complete -c warren -n '__fish_seen_subcommand_from relay' -l max-conversations -x -d 'How many at a time'
+complete -c warren -n '__fish_seen_subcommand_from relay' -l no-ring -d 'Receive behind the firewall'
 complete -c warren -n '__fish_seen_subcommand_from relay' -l json -d 'JSON'
 complete -c warren -n '__fish_seen_subcommand_from relay' -F

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "carrier/icmp_filter.h"
 #include "wire/bytes.h"
 #include "wire/icmp.h"
 
@@ -128,6 +129,13 @@ class Transaction {
       put_value(NFTA_CMP_DATA, bytes);
     });
   }
+  void require_at_most(std::uint32_t in, std::span<const std::uint8_t> bytes) {
+    expression("cmp", [&] {
+      put(NFTA_CMP_SREG, in);
+      put(NFTA_CMP_OP, std::uint32_t{NFT_CMP_LTE});
+      put_value(NFTA_CMP_DATA, bytes);
+    });
+  }
   /// The rule ends here unless the set has what the register holds.
   void require_in_set(std::uint32_t in, std::uint32_t number) {
     expression("lookup", [&] {
@@ -151,6 +159,14 @@ class Transaction {
     expression("immediate", [&] {
       put(NFTA_IMMEDIATE_DREG, to);
       put_value(NFTA_IMMEDIATE_DATA, bytes);
+    });
+  }
+  void drop() {
+    expression("immediate", [&] {
+      put(NFTA_IMMEDIATE_DREG, std::uint32_t{NFT_REG_VERDICT});
+      nest(NFTA_IMMEDIATE_DATA, [&] {
+        nest(NFTA_DATA_VERDICT, [&] { put(NFTA_VERDICT_CODE, std::uint32_t{NF_DROP}); });
+      });
     });
   }
 
@@ -232,6 +248,8 @@ class Transaction {
   std::string table_;
 };
 
+constexpr std::uint32_t total_length_at = 2;
+constexpr std::uint32_t fragment_word_at = 6;
 constexpr std::uint32_t type_at = 0;
 constexpr std::uint32_t identifier_at = 4;
 constexpr std::uint32_t source_at = 8;
@@ -259,8 +277,19 @@ void require_tag(Transaction& rules, bool ipv6) {
   rules.require_in_set(checksum_register, tags_set);
 }
 
+void require_in_ring(Transaction& rules) {
+  const auto fragment_word = wire::network(ring_fragment_word);
+  const auto max_length = wire::network(ring_max_length);
+  rules.load(in_ip, fragment_word_at, 2, scratch_register);
+  rules.require(scratch_register, as_bytes(fragment_word));
+  rules.load(in_ip, total_length_at, 2, scratch_register);
+  rules.require_at_most(scratch_register, as_bytes(max_length));
+}
+
+enum class Fate : std::uint8_t { diverted, dropped_if_in_ring };
+
 // Requests in the profile `warren` have the tag in a sum, those of `tutu` the user in the code.
-void add_rule(Transaction& rules, bool ipv6, Profile profile) {
+void add_rule(Transaction& rules, bool ipv6, Profile profile, Fate fate) {
   const std::uint8_t network[] = {ipv6 ? std::uint8_t{NFPROTO_IPV6} : std::uint8_t{NFPROTO_IPV4}};
   const std::uint8_t transport[] = {ipv6 ? std::uint8_t{IPPROTO_ICMPV6}
                                          : std::uint8_t{IPPROTO_ICMP}};
@@ -270,6 +299,7 @@ void add_rule(Transaction& rules, bool ipv6, Profile profile) {
     rules.require(scratch_register, network);
     rules.load_meta(NFT_META_L4PROTO, scratch_register);
     rules.require(scratch_register, transport);
+    if (fate == Fate::dropped_if_in_ring) require_in_ring(rules);
     rules.load(in_icmp, type_at, 2, scratch_register);
     if (profile == Profile::tutu) {
       rules.require_in_set(scratch_register, codes_set);
@@ -278,12 +308,16 @@ void add_rule(Transaction& rules, bool ipv6, Profile profile) {
       require_tag(rules, ipv6);
       rules.load(in_icmp, type_at, 2, scratch_register);
     }
+    if (fate == Fate::dropped_if_in_ring) {
+      rules.drop();
+      return;
+    }
     rules.flip(scratch_register, request ^ type_word(diverted_type(ipv6)));
     rules.store(type_at, 2, scratch_register);
   });
 }
 
-void add_rules(Transaction& rules, std::span<const Tag> users) {
+void add_rules(Transaction& rules, std::span<const Tag> users, bool ring) {
   std::vector<std::uint16_t> tags;
   std::vector<std::uint16_t> codes;
   for (const auto& user : users) {
@@ -295,15 +329,17 @@ void add_rules(Transaction& rules, std::span<const Tag> users) {
   }
   if (!tags.empty()) rules.add_set(tags_set, tags);
   if (!codes.empty()) rules.add_set(codes_set, codes);
-  for (const bool ipv6 : {false, true}) {
-    if (!tags.empty()) add_rule(rules, ipv6, Profile::warren);
-    if (!codes.empty()) add_rule(rules, ipv6, Profile::tutu);
-  }
+  const auto add = [&](bool ipv6, Fate fate) {
+    if (!tags.empty()) add_rule(rules, ipv6, Profile::warren, fate);
+    if (!codes.empty()) add_rule(rules, ipv6, Profile::tutu, fate);
+  };
+  if (ring) add(false, Fate::dropped_if_in_ring);
+  for (const bool ipv6 : {false, true}) add(ipv6, Fate::diverted);
 }
 
 }  // namespace
 
-Result<EchoDiverter> EchoDiverter::create(std::span<const Tag> tags) {
+Result<EchoDiverter> EchoDiverter::create(std::span<const Tag> tags, bool ring) {
   constexpr auto purpose =
       "keep the kernel from answering the carried echo requests (nf_tables table)";
   Fd netlink(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
@@ -315,7 +351,7 @@ Result<EchoDiverter> EchoDiverter::create(std::span<const Tag> tags) {
   Transaction rules;
   rules.add_table();
   rules.add_chain();
-  add_rules(rules, tags);
+  add_rules(rules, tags, ring);
   auto done = rules.commit(netlink.get());
   if (done) return EchoDiverter(std::move(netlink));
   const int code = done.error().code;

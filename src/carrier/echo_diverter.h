@@ -47,8 +47,9 @@ constexpr std::uint16_t type_word(std::uint8_t type) {
 class EchoDiverter {
  public:
   /// In the network namespace of the calling thread, until the object dies. Needs CAP_NET_ADMIN
-  /// now, and no privilege later.
-  [[nodiscard]] static Result<EchoDiverter> create(std::span<const Tag> tags);
+  /// now, and no privilege later. `ring`: what make_ring_filter() passes is dropped, because a ring
+  /// has it already.
+  [[nodiscard]] static Result<EchoDiverter> create(std::span<const Tag> tags, bool ring = false);
 
  private:
   explicit EchoDiverter(Fd netlink) : netlink_(std::move(netlink)) {}

@@ -1,8 +1,11 @@
 #include "carrier/icmp_filter.h"
 
+#include <netpacket/packet.h>
+
 #include <algorithm>
 
 #include "wire/icmp.h"
+#include "wire/ipv4.h"
 
 namespace warren::carrier {
 namespace {
@@ -81,6 +84,45 @@ std::vector<sock_filter> make_icmp_filter(bool ipv6, std::uint8_t type, std::spa
   accept_any(program, values);
   program.push_back(statement(BPF_RET | BPF_K, 0));
   return program;
+}
+
+namespace {
+
+constexpr std::uint32_t total_length_at = 2;
+constexpr std::uint32_t fragment_word_at = 6;
+constexpr std::uint32_t protocol_at = 9;
+
+std::vector<sock_filter> joined(std::vector<sock_filter> first,
+                                const std::vector<sock_filter>& second) {
+  first.insert(first.end(), second.begin(), second.end());
+  return first;
+}
+
+}  // namespace
+
+std::vector<sock_filter> make_ring_filter(std::uint8_t type, std::span<const Tag> tags) {
+  std::vector<sock_filter> program;
+  program.push_back(statement(BPF_LD | BPF_B | BPF_ABS, protocol_at));
+  require(program, wire::ip_protocol::icmp);
+  program.push_back(statement(BPF_LD | BPF_H | BPF_ABS, fragment_word_at));
+  require(program, ring_fragment_word);
+  program.push_back(statement(BPF_LD | BPF_H | BPF_ABS, total_length_at));
+  program.push_back({BPF_JMP | BPF_JGT | BPF_K, 0, 1, ring_max_length});
+  program.push_back(statement(BPF_RET | BPF_K, 0));
+  program.push_back(
+      statement(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(SKF_AD_OFF + SKF_AD_PKTTYPE)));
+  require(program, PACKET_HOST);
+  return joined(std::move(program), make_icmp_filter(false, type, tags));
+}
+
+std::vector<sock_filter> make_filter_beside_ring(std::uint8_t type, std::span<const Tag> tags) {
+  std::vector<sock_filter> program;
+  program.push_back(statement(BPF_LD | BPF_H | BPF_ABS, fragment_word_at));
+  program.push_back({BPF_JMP | BPF_JEQ | BPF_K, 0, 3, ring_fragment_word});
+  program.push_back(statement(BPF_LD | BPF_H | BPF_ABS, total_length_at));
+  program.push_back({BPF_JMP | BPF_JGT | BPF_K, 1, 0, ring_max_length});
+  program.push_back(statement(BPF_RET | BPF_K, 0));
+  return joined(std::move(program), make_icmp_filter(false, type, tags));
 }
 
 }  // namespace warren::carrier

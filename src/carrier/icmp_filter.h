@@ -18,4 +18,16 @@ namespace warren::carrier {
 [[nodiscard]] std::vector<sock_filter> make_icmp_filter(bool ipv6, std::uint8_t type,
                                                         std::span<const Tag> tags);
 
+/// Which IPv4 messages a ring takes (io/packet_ring.h), so that raw sockets need not: those that fit
+/// and may not be fragmented, and so never were.
+inline constexpr std::uint16_t ring_fragment_word = 0x4000;  ///< "don't fragment", and no fragment
+inline constexpr std::uint16_t ring_max_length = 1960;       ///< of the IP packet
+
+/// For a ring of IPv4 packets: messages as above that arrived for this machine's link address.
+[[nodiscard]] std::vector<sock_filter> make_ring_filter(std::uint8_t type,
+                                                        std::span<const Tag> tags);
+/// For a raw IPv4 socket beside such a ring: the others.
+[[nodiscard]] std::vector<sock_filter> make_filter_beside_ring(std::uint8_t type,
+                                                               std::span<const Tag> tags);
+
 }  // namespace warren::carrier

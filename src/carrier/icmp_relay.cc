@@ -28,6 +28,8 @@ std::vector<NamedCount> list_counters(const IcmpRelayCounters& counters) {
           {"evicted", counters.evicted.value()},
           {"pings", counters.pings.value()},
           {"damaged", counters.damaged.value()},
+          {"ring", counters.ring.value()},
+          {"overrun", counters.overrun.value()},
           {"unknown", counters.unknown.value()},
           {"table_full", counters.table_full.value()},
           {"no_server", counters.no_server.value()},

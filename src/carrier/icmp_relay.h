@@ -13,7 +13,17 @@
 /// copied, and where consecutive messages belong to one conversation they leave as a super-packet
 /// (UDP_SEGMENT). Sending waits for room for a moment, like any sender of UDP.
 ///
-/// Messages of busy conversations take a shortcut past the kernel's IP output (icmp_shortcut.h).
+/// Messages of busy conversations take a shortcut past the kernel's IP output (icmp_shortcut.h). IPv4
+/// messages that were never fragments come through a packet ring, the others through raw sockets:
+///
+///                ┌──▶ packet ring ─────────────────────────────────────▶ relay
+///     device ────┤                                                        ▲
+///                └──▶ defragmentation, routing, firewall ──▶ raw socket ──┘
+///
+/// What the ring takes (make_ring_filter()) the diverter drops at the end of the input hook; on a
+/// client, where the kernel ignores replies anyway, the raw socket's filter refuses it. So the ring
+/// sees messages that the firewall drops, and a server also those that are being forwarded, which it
+/// leaves alone. A client that forwards has no ring: replies may be translated on their way to it.
 ///
 /// Set-up needs CAP_NET_RAW, a server CAP_NET_ADMIN too; running needs no privilege.
 #pragma once
@@ -38,9 +48,11 @@
 
 namespace warren::carrier {
 
+/// What both ends may be told.
 struct IcmpRelayLimits {
   std::size_t conversations = 10000;  ///< a server needs a descriptor for each
   std::chrono::milliseconds idle{180'000};
+  bool ring = true;  ///< else all messages come behind the firewall, through raw sockets
 };
 
 /// One writer, the loop's thread; any thread may read.
@@ -55,6 +67,8 @@ struct IcmpRelayCounters {
   Counter evicted;  ///< not answered yet, when the table was full
   Counter pings;    ///< ordinary pings that had our tag by chance, and got their answer
   Counter damaged;  ///< wrong checksum, or not what the filter lets through
+  Counter ring;     ///< messages that came through a ring (io/packet_ring.h)
+  Counter overrun;  ///< arrived while the ring was full
   Counter unknown;  ///< of no conversation, or not from the server
   Counter table_full;
   Counter no_server;  ///< its address is not known yet

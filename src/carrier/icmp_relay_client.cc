@@ -3,6 +3,7 @@
 #include "carrier/icmp_relay_end.h"
 #include "carrier/name_lookup.h"
 #include "core/log.h"
+#include "linux/sysctl.h"
 
 namespace warren::carrier {
 namespace {
@@ -50,6 +51,8 @@ class Client final : public IcmpRelayEnd {
   void close_conversation(Table::Entry& entry) noexcept;
   void use(const NameLookup::Answer& answer);
   void look_up();
+  void start_ring();
+  void stop_ring() noexcept;
   void on_tick();
   [[nodiscard]] const IcmpSocket* socket_for(const SocketAddress& server) const noexcept {
     const auto& socket = icmp_[server.ip.ipv6 ? 1 : 0];
@@ -79,6 +82,7 @@ Result<> Client::start() {
   udp_ = std::move(*udp);
   if (auto opened = open_icmp(IcmpDirection::reply, {&config_.ticket.tag, 1}); !opened)
     return opened;
+  if (config_.limits.ring) start_ring();
   auto watch = loop_.watch(udp_.get(), [this] { on_datagrams(); });
   if (!watch) return tl::unexpected(watch.error());
   udp_watch_ = std::move(*watch);
@@ -180,7 +184,26 @@ void Client::look_up() {
   lookup_->start(config_.ticket.server.host);
 }
 
+// A machine that translates addresses for others may translate those of this relay's messages as
+// well, and a ring sees the replies before that is undone.
+bool forwards_ipv4() {
+  const auto forwards = sysctl::read("net/ipv4/ip_forward");
+  return !forwards || *forwards != "0";
+}
+
+void Client::start_ring() {
+  if (forwards_ipv4() || !open_ring(IcmpDirection::reply, {&config_.ticket.tag, 1})) return;
+  if (!icmp_[0]->stand_beside_ring(true)) close_ring();
+}
+
+void Client::stop_ring() noexcept {
+  if (!icmp_[0]->stand_beside_ring(false)) return;
+  close_ring();
+  log::info("this machine forwards packets now; all messages come through raw sockets");
+}
+
 void Client::on_tick() {
+  if (ring_ && forwards_ipv4()) stop_ring();
   const auto now = loop_.now();
   conversations_.expire(now - config_.limits.idle, [this](Table::Entry& entry) {
     counters_.expired.add(1);

@@ -27,6 +27,10 @@ class IcmpRelayEnd : public IcmpRelay {
   /// From now on restore() is called with messages that have one of the tags. A machine without IPv6
   /// does with IPv4.
   [[nodiscard]] Result<> open_icmp(IcmpDirection receives, std::span<const Tag> tags);
+  /// From now on IPv4 messages come from a ring, except those that it cannot take. False where that
+  /// is not possible; the reason is logged.
+  [[nodiscard]] bool open_ring(IcmpDirection receives, std::span<const Tag> tags);
+  void close_ring() noexcept;
   /// Takes a message that arrived; `message.payload` is good until flush_in().
   virtual void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept = 0;
   /// Puts what is at `i` in `in_` into `icmp_out_`, each datagram as a message.
@@ -38,6 +42,7 @@ class IcmpRelayEnd : public IcmpRelay {
   Loop& loop_;
   IcmpRelayCounters counters_;
   std::array<std::optional<IcmpSocket>, 2> icmp_;  // IPv4, IPv6
+  std::optional<PacketRing> ring_;
   ReceiveBatch in_;
   SendBatch icmp_out_;
   UdpWriter udp_out_;
@@ -45,11 +50,14 @@ class IcmpRelayEnd : public IcmpRelay {
 
  private:
   void on_messages(const IcmpSocket& socket) noexcept;
+  void on_ring() noexcept;
+  void take(const IcmpSocket& socket, const std::optional<EchoMessage>& message) noexcept;
   void write_message(const IcmpSocket& socket, const EchoTarget& target, IcmpShortcut& shortcut,
                      std::span<const std::byte> payload) noexcept;
   void send_sample(const IcmpSocket& socket, const EchoTarget& target, IcmpShortcut& shortcut,
                    std::span<const std::byte> payload) noexcept;
 
+  std::unique_ptr<Loop::Watch> ring_watch_;
   Fd frames_;  // for shortcuts
   std::uint32_t epoch_ = 0;
   std::vector<std::byte> sample_ = std::vector<std::byte>(65536 + 64);

@@ -38,6 +38,14 @@ bool contains(const IpPrefix& prefix, const IpAddress& address) noexcept {
   return true;
 }
 
+// As the kernel sees it, whatever made the address local.
+bool is_local(const IpAddress& ip) noexcept {
+  const Fd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage name{};
+  const auto length = SocketAddress{.ip = ip}.store(name);
+  return fd && ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&name), length) == 0;
+}
+
 class Server final : public IcmpRelayEnd {
  public:
   Server(Loop& loop, const IcmpRelayServerConfig& config)
@@ -74,7 +82,8 @@ class Server final : public IcmpRelayEnd {
 Result<> Server::start() {
   std::vector<Tag> tags;
   for (const auto& user : config_.users) tags.push_back(user.tag);
-  auto diverter = EchoDiverter::create(tags);
+  const bool ring = config_.limits.ring && open_ring(IcmpDirection::request, tags);
+  auto diverter = EchoDiverter::create(tags, ring);
   if (!diverter) return tl::unexpected(diverter.error());
   diverter_.emplace(std::move(*diverter));
   if (auto opened = open_icmp(IcmpDirection::request, tags); !opened) return opened;
@@ -86,6 +95,7 @@ void Server::restore(const IcmpSocket& socket, const EchoMessage& message) noexc
   const ClientFlow flow{message.source, message.local, message.fields.identifier, message.user};
   auto* conversation = conversations_.find(flow);
   if (conversation == nullptr) {
+    if (message.not_routed && !is_local(message.local)) return;  // it is being forwarded
     if (!may_open(message)) {
       counters_.pings.add(1);
       if (!icmp_out_.fits(2)) flush_out();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <linux/icmp.h>
+#include <net/ethernet.h>
 #include <netinet/icmp6.h>
 #include <sys/time.h>
 
@@ -33,6 +34,12 @@ Tag diverted_tag(Tag tag, bool ipv6) {
   tag.value = wire::network(wire::fold(moved));
   if (tag.value == 0xffff) tag.value = 0;  // as the filter's remainder says it
   return tag;
+}
+
+IpAddress address4(std::span<const std::byte, 4> bytes) noexcept {
+  IpAddress address;
+  std::memcpy(address.bytes.data(), bytes.data(), bytes.size());
+  return address;
 }
 
 // Sorts out by type before a copy is made for this socket.
@@ -68,11 +75,15 @@ Result<> prepare_sending(int fd) {
   return {};
 }
 
-Result<> prepare(int fd, bool ipv6, std::uint8_t type, std::span<const Tag> tags) {
-  auto filter = make_icmp_filter(ipv6, type, tags);
+Result<> attach(int fd, std::vector<sock_filter> filter) {
   const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
   if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
     return fail_errno("attach a filter to a raw ICMP socket");
+  return {};
+}
+
+Result<> prepare(int fd, bool ipv6, std::uint8_t type, std::span<const Tag> tags) {
+  if (auto attached = attach(fd, make_icmp_filter(ipv6, type, tags)); !attached) return attached;
   if (auto ready = prepare_sending(fd); !ready) return ready;
   if (auto enabled = enable_sent_frames(fd, ipv6); !enabled) return enabled;
   return pass_one_type(fd, ipv6, type);
@@ -102,6 +113,17 @@ Result<IcmpSocket> IcmpSocket::open(bool ipv6, IcmpDirection receives, std::span
   return IcmpSocket(std::move(fd), ipv6, receives, tags);
 }
 
+Result<PacketRing> IcmpSocket::open_ring(IcmpDirection receives, std::span<const Tag> tags) {
+  const auto type = receives == IcmpDirection::request ? request_type(false) : reply_type(false);
+  return PacketRing::open(ETHERTYPE_IP, make_ring_filter(type, tags));
+}
+
+Result<> IcmpSocket::stand_beside_ring(bool ring) {
+  const auto type = reply_type(ipv6_);
+  return attach(fd(),
+                ring ? make_filter_beside_ring(type, tags_) : make_icmp_filter(ipv6_, type, tags_));
+}
+
 Result<Fd> open_packet_socket() {
   Fd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));  // of no protocol: it receives nothing
   if (!fd) return fail_errno("open a packet socket");
@@ -119,40 +141,53 @@ std::optional<std::size_t> IcmpSocket::user_of(const EchoFields& fields) const n
 }
 
 std::optional<EchoMessage> IcmpSocket::read(ReceiveBatch& batch, std::size_t i) const noexcept {
-  auto bytes = batch.data(i);
-  std::optional<EchoMessage> out(std::in_place);
-  out->source = batch.sender(i);
-  EchoPath path{.ipv6 = ipv6_};
-  if (ipv6_) {
-    const auto local = batch.local(i);
-    if (!local) return std::nullopt;
-    out->local = *local;
-    path.addresses = wire::sum_bytes(std::as_bytes(std::span(out->source.ip.bytes))) +
-                     wire::sum_bytes(std::as_bytes(std::span(local->bytes)));
-  } else {
+  const auto bytes = batch.data(i);
+  const auto source = batch.sender(i);
+  if (!ipv6_) {
     const auto ip = wire::Ipv4Editor::parse(bytes);
     if (!ip) return std::nullopt;
-    std::memcpy(out->local.bytes.data(), ip->destination().data(), 4);
-    bytes = ip->payload();
+    return read(ip->payload(), {}, source, address4(ip->destination()));
   }
-  const auto icmp = wire::IcmpEditor::parse(bytes);
+  const auto local = batch.local(i);
+  if (!local) return std::nullopt;
+  const EchoPath path{.ipv6 = true,
+                      .addresses = wire::sum_bytes(std::as_bytes(std::span(source.ip.bytes))) +
+                                   wire::sum_bytes(std::as_bytes(std::span(local->bytes)))};
+  return read(bytes, path, source, *local);
+}
+
+// Nobody has looked at it before.
+std::optional<EchoMessage> IcmpSocket::read_packet(std::span<std::byte> packet) const noexcept {
+  const auto ip = wire::Ipv4Editor::parse(packet);
+  if (!ip || !wire::is_valid(wire::sum_bytes(ip->header()))) return std::nullopt;
+  auto message =
+      read(ip->payload(), {}, {.ip = address4(ip->source())}, address4(ip->destination()));
+  if (message) message->not_routed = true;
+  return message;
+}
+
+std::optional<EchoMessage> IcmpSocket::read(std::span<std::byte> message, const EchoPath& path,
+                                            const SocketAddress& source,
+                                            const IpAddress& local) const noexcept {
+  const auto icmp = wire::IcmpEditor::parse(message);
   if (!icmp) return std::nullopt;
-  if (receives_ == IcmpDirection::request) {  // what the diverter did is undone
-    if (icmp->type() != diverted_type(ipv6_)) return std::nullopt;
+  if (receives_ == IcmpDirection::request &&
+      icmp->type() == diverted_type(ipv6_)) {  // what the diverter did is undone
     icmp->set_type(request_type(ipv6_));
     icmp->set_checksum(wire::update_checksum(icmp->checksum(), type_word(diverted_type(ipv6_)),
                                              type_word(request_type(ipv6_))));
   }
   // The kernel has verified what it hands to a raw ICMPv6 socket.
-  if (!ipv6_ && !verify_echo(bytes, path)) return std::nullopt;
-  const auto fields = read_echo_header(bytes, path);
+  if (!ipv6_ && !verify_echo(message, path)) return std::nullopt;
+  const auto fields = read_echo_header(message, path);
   if (!fields || fields->direction != receives_) return std::nullopt;
   const auto user = user_of(*fields);
   if (!user) return std::nullopt;
-  out->fields = *fields;
-  out->user = *user;
-  out->payload = icmp->payload();
-  return out;
+  return EchoMessage{.source = source,
+                     .local = local,
+                     .fields = *fields,
+                     .user = *user,
+                     .payload = icmp->payload()};
 }
 
 namespace {

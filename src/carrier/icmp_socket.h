@@ -14,6 +14,7 @@
 
 #include "carrier/icmp_codec.h"
 #include "io/message_batch.h"
+#include "io/packet_ring.h"
 
 namespace warren::carrier {
 
@@ -23,6 +24,8 @@ struct EchoMessage {
   IpAddress local;       ///< where it was sent to
   EchoFields fields;
   std::size_t user = 0;  ///< whose: which of the socket's tags it has
+  /// From a ring, which sees it before the kernel has found out whether it is for this machine.
+  bool not_routed = false;
   std::span<const std::byte> payload;
 };
 
@@ -41,6 +44,12 @@ class IcmpSocket {
   /// kernel. Needs CAP_NET_RAW now, and no privilege later.
   [[nodiscard]] static Result<IcmpSocket> open(bool ipv6, IcmpDirection receives,
                                                std::span<const Tag> tags);
+  /// A ring for the IPv4 messages among them that a ring can take.
+  [[nodiscard]] static Result<PacketRing> open_ring(IcmpDirection receives,
+                                                    std::span<const Tag> tags);
+  /// From now on, without those that the ring of a client takes, or with them again. A server's are
+  /// kept from this socket by the EchoDiverter.
+  [[nodiscard]] Result<> stand_beside_ring(bool ring);
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] bool ipv6() const noexcept { return ipv6_; }
@@ -48,6 +57,9 @@ class IcmpSocket {
 
   /// Message `i` of what was received from this socket. Nothing where it is damaged or nobody's.
   [[nodiscard]] std::optional<EchoMessage> read(ReceiveBatch& batch, std::size_t i) const noexcept;
+
+  /// The same of an IPv4 packet from a ring.
+  [[nodiscard]] std::optional<EchoMessage> read_packet(std::span<std::byte> packet) const noexcept;
 
   /// Puts a message into `out`, whose fits(2) the caller has checked. `payload` stays where it is
   /// until `out` is flushed. `copy`: asks for its frame (io/sent_frame.h).
@@ -60,6 +72,9 @@ class IcmpSocket {
  private:
   IcmpSocket(Fd fd, bool ipv6, IcmpDirection receives, std::span<const Tag> tags);
 
+  [[nodiscard]] std::optional<EchoMessage> read(std::span<std::byte> message, const EchoPath& path,
+                                                const SocketAddress& source,
+                                                const IpAddress& local) const noexcept;
   [[nodiscard]] std::optional<std::size_t> user_of(const EchoFields& fields) const noexcept;
 
   Fd fd_;

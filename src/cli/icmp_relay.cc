@@ -37,6 +37,7 @@ struct RelayOptions {
   std::string host;
   std::string idle = "180s";
   std::size_t conversations = 10000;
+  bool no_ring = false;
   bool json = false;
   IcmpProfileFlags profile;
 };
@@ -55,7 +56,8 @@ Result<carrier::IcmpRelayLimits> read_limits(const RelayOptions& options) {
   if (*idle < std::chrono::seconds(1)) return fail("--idle: it must be 1s at least", EINVAL);
   return carrier::IcmpRelayLimits{
       .conversations = options.conversations,
-      .idle = std::chrono::duration_cast<std::chrono::milliseconds>(*idle)};
+      .idle = std::chrono::duration_cast<std::chrono::milliseconds>(*idle),
+      .ring = !options.no_ring};
 }
 
 // Options of one side that were given to the other are mistakes, and not to be passed over.
@@ -300,6 +302,8 @@ void add_icmp_relay(CLI::App& icmp, Chosen& chosen) {
       ->add_option("--max-conversations", options->conversations,
                    "how many at a time (default: 10000)")
       ->check(CLI::Range(1, 65535));
+  command->add_flag("--no-ring", options->no_ring,
+                    "receive behind the firewall's input rules, which is slower");
   command->add_flag("--json", options->json, "print JSON, one object a line");
   command->footer(
       "Both sides speak with each other, and with `warren icmp connect` and `serve`. Runs until "

@@ -1,0 +1,61 @@
+/// Packets from all devices in memory that the kernel shares: no system call for each, and one copy
+/// (AF_PACKET, PACKET_RX_RING, TPACKET_V2; packet(7), Documentation/networking/packet_mmap.rst).
+///
+/// The ring sees what IP sees, from the IP header on, and it sees it before firewall and routing do:
+/// packets that are for others too, if this machine forwards. IP goes on to process them.
+///
+///     frame 0      frame 1      frame 2                      4096 of 2 KiB
+///     ┌───────────┬────────────┬────────────┬──
+///     │user: read │user: read  │kernel: free│ …   the kernel fills them in order; whoever reads gives
+///     └───────────┴────────────┴────────────┴──   them back in order
+///                               ▲ next()
+#pragma once
+
+#include <linux/filter.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include <warren/fd.h>
+#include <warren/result.h>
+
+namespace warren {
+
+/// Not thread-safe.
+class PacketRing {
+ public:
+  static constexpr std::size_t capacity = 4096;    ///< packets
+  static constexpr std::size_t max_packet = 1960;  ///< longer ones are cut
+
+  /// `protocol`: ETH_P_IP and the like. Of those packets, the ones that pass the filter. Needs
+  /// CAP_NET_RAW now, and no privilege later.
+  [[nodiscard]] static Result<PacketRing> open(std::uint16_t protocol,
+                                               std::span<const sock_filter> filter);
+
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }  ///< readable where next() gives one
+  /// The next packet, which may be changed; good until release(). Nothing where there is none.
+  [[nodiscard]] std::optional<std::span<std::byte>> next() noexcept;
+  /// Gives all that next() gave back to the kernel.
+  void release() noexcept;
+  /// How many packets found no room before those that next() gave, since the last call.
+  [[nodiscard]] std::uint64_t take_overruns() noexcept;
+
+ private:
+  struct Unmap {
+    void operator()(std::byte* memory) const noexcept;
+  };
+
+  PacketRing(Fd fd, std::byte* memory) : fd_(std::move(fd)), memory_(memory) {}
+  [[nodiscard]] std::byte* frame(std::size_t i) const noexcept;
+
+  Fd fd_;
+  std::unique_ptr<std::byte, Unmap> memory_;
+  std::size_t next_ = 0;
+  std::size_t taken_ = 0;  // the frames before next_
+  bool losing_ = false;    // a frame said so
+};
+
+}  // namespace warren
