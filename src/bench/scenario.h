@@ -108,6 +108,7 @@ struct Row {
   std::string relative_to;  ///< the row that its ratio refers to; empty: the scenario's
   std::string variant;      ///< "ipv6" of "NAME+ipv6", which was made of the row NAME
   std::string plain;        ///< that row
+  std::string io;           ///< how its networks wait for packets (`warren up --io`); empty: as they like
   std::string kernel_link;  ///< skipped where the kernel has no devices of this kind: "wireguard"
   int peers = 1;            ///< {peers} in commands; memory is told for each one more than `plain`
   std::optional<std::string> client;  ///< in place of the workload's

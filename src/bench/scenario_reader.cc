@@ -233,6 +233,7 @@ class Reader {
     row.wires = table.parse_each("wires", one_of(names_of(scenario_.wires), "wire"));
     row.networks = table.parse_each("networks", one_of(names_of(scenario_.networks), "network"));
     row.programs = read_programs(table);
+    row.io = table.parse("io", one_of({"io_uring", "epoll"}, "way to wait for packets")).value_or("");
     row.command = table.string("command").value_or("");
     if (!row.command.empty() && !scenario_.forwarder)
       table.error("command", "a row with a command needs the section [forwarder]");

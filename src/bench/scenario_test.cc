@@ -318,6 +318,7 @@ variables = { endpoint = "near", other = "stays" }
 name = "ours"
 about = "Ours"
 kernel-link = "veth"
+io = "epoll"
 variants = ["far", "many", "much"]
 relative-to = "theirs"
 wires = ["near"]
@@ -338,6 +339,7 @@ TEST(Scenario, MakesVariantsOfRows) {
   EXPECT_EQ(far->variant, "far");
   EXPECT_EQ(far->plain, "ours");
   EXPECT_EQ(far->kernel_link, "veth");
+  EXPECT_EQ(far->io, "epoll");
   EXPECT_EQ(far->relative_to, "theirs+far");
   EXPECT_THAT(far->wires, testing::ElementsAre("far"));
   EXPECT_THAT(far->programs, testing::ElementsAre("tunnel"));

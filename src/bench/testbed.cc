@@ -156,9 +156,11 @@ Result<> Testbed::run_network(const Network& network) {
   if (!out) return fail_errno(fmt::format("host {}: write {}", network.host, file));
   auto ready = ReadySocket::open(host);
   if (!ready) return tl::unexpected(ready.error());
+  std::vector<std::string> words = {places_.warren, "up", file};
+  if (!row_.io.empty()) words.insert(words.end(), {"--io", row_.io});
   auto process =
-      start(network.host, {{places_.warren, "up", file},
-                           {std::string("NOTIFY_SOCKET=") + ReadySocket::path, "WATCHDOG_USEC="}});
+      start(network.host,
+            {words, {std::string("NOTIFY_SOCKET=") + ReadySocket::path, "WATCHDOG_USEC="}});
   if (!process) return tl::unexpected(process.error());
   return wait_until(fmt::format("READY=1 from `warren up {}`", file), [&]() -> Result<bool> {
     if (auto alive = check(); !alive) return tl::unexpected(alive.error());
