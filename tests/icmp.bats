@@ -233,6 +233,38 @@ SH
 SH
 }
 
+@test "options that are not given stay as they are" {
+  hosts <<'SH'
+    serve() {
+      right warren icmp serve --port 5000 --dev s0 --user "$@" >/dev/null
+    }
+    shows() {
+      right warren icmp list >list
+      for line; do grep -qE "$line" list || fail "no '$line' in: $(cat list)"; done
+    }
+    serve alice
+    shows 'in tcx' 'checksum software: veth passes'
+    serve bob --checksum balance --xdp auto
+    shows 'in xdp' 'checksum balance: asked for; by itself it would be software: veth passes'
+    serve carol
+    shows 'in xdp' 'checksum balance: asked for'
+    # The same goes for keys of a network file.
+    printf '[icmp.dave]\nrole = "serve"\nnetns = "right"\nport = 5000\ntag = "3fa2"\ndev = ["s0"]\n' >dave.toml
+    start dave.toml
+    shows 'in xdp' 'checksum balance: asked for' 'server of dave'
+    printf 'checksum = "auto"\nxdp = "off"\n' >>dave.toml
+    warren reload
+    shows 'in tcx' 'checksum software: veth passes'
+    sed -i 's/"auto"/"software"/' dave.toml
+    warren reload
+    shows 'checksum software: asked for, as it would be by itself: veth passes'
+    warren down
+    shows 'checksum software: asked for'
+    serve erin --checksum auto --xdp off
+    shows 'in tcx' 'checksum software: veth passes'
+SH
+}
+
 write_flow() {
   cat >flow.toml <<'TOML'
 [icmp.alice]

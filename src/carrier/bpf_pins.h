@@ -1,6 +1,6 @@
 /// What a carrier keeps in the kernel between two commands: BPF objects under names in bpffs.
 ///
-///     /sys/fs/bpf/warren/icmp-v4/net-4711/       4711: the cookie of the network namespace, never reused
+///     /sys/fs/bpf/warren/icmp-v5/net-4711/       4711: the cookie of the network namespace, never reused
 ///         map-devices  map-sessions  …           the state; there is no other
 ///         program-CONTENT-carry  …               CONTENT: which build of the programs it is
 ///         link-egress-3  link-guard  …           what keeps programs attached
@@ -30,7 +30,7 @@ class BpfPins {
  public:
   enum class Access { read, change };
 
-  /// The pins of `carrier` ("icmp-v4") for the calling thread's network namespace; mounts bpffs
+  /// The pins of `carrier` ("icmp-v5") for the calling thread's network namespace; mounts bpffs
   /// where it is missing. There need not be any yet.
   [[nodiscard]] static Result<BpfPins> open(std::string_view carrier, Access access);
 

@@ -134,8 +134,12 @@ Result<> IcmpCarrier::attach(const std::string& device, const IcmpDeviceOptions&
                 EOPNOTSUPP);
   const auto traits = read_device_traits(*link);
   if (!traits) return tl::unexpected(traits.error());
-  const auto mode = options.checksum == ChecksumMode::automatic ? choose_checksum_mode(*traits).mode
-                                                                : options.checksum;
+  const auto current = current_options(link->index);
+  const auto checksum =
+      options.checksum.value_or(current.checksum.value_or(ChecksumMode::automatic));
+  const bool xdp = options.xdp.value_or(current.xdp.value_or(false));
+  const bool asked_for = checksum != ChecksumMode::automatic;
+  const auto mode = asked_for ? checksum : choose_checksum_mode(*traits).mode;
   const auto index = static_cast<std::uint32_t>(link->index);
   const bool again = maps_.devices.find(index).has_value();
   const auto detour = Detour::make(socket_, link->index);
@@ -147,21 +151,36 @@ Result<> IcmpCarrier::attach(const std::string& device, const IcmpDeviceOptions&
   entry.link_header = *link_header;
   entry.software = mode == ChecksumMode::software;
   // Who asks for software wants every message finished, as it would be on a wire.
-  entry.may_be_whole =
-      options.checksum != ChecksumMode::software && passes_super_packets(*traits) ? 1 : 0;
+  entry.may_be_whole = checksum != ChecksumMode::software && passes_super_packets(*traits) ? 1 : 0;
+  entry.asked_for = asked_for ? 1 : 0;
   auto exit = entry;
   exit.detour = 0;
   exit.may_be_whole = 0;
+  exit.asked_for = 0;
   exit.exit = index;
   exit.link_header = 14;
   auto done = maps_.devices.put(static_cast<std::uint32_t>(detour->exit), exit);
-  if (done) done = attach_programs(*link, detour->exit, options);
+  if (done) done = attach_programs(*link, detour->exit, xdp, options.tcx);
   // Last: where there is no entry, the guard drops what should be carried.
   if (done) done = maps_.devices.put(index, entry);
   if (done) return forget_vanished();
   if (!again)
     if (auto undone = detach_index(link->index); !undone) log::error("{}", undone.error().message);
   return fail_in(fmt::format("attach the carrier to {}", device), done.error());
+}
+
+// An entry is not enough: its device may have vanished, and another one have the index now. Programs go
+// with the device that they are attached to.
+IcmpDeviceOptions IcmpCarrier::current_options(int ifindex) const {
+  const auto entry = maps_.devices.find(static_cast<std::uint32_t>(ifindex));
+  if (!entry || entry->closing != 0 ||
+      (!attached(pins_, Hook::egress, ifindex) && !attached(pins_, Hook::ingress, ifindex)))
+    return {};
+  IcmpDeviceOptions options;
+  if (entry->asked_for != 0)
+    options.checksum = entry->software != 0 ? ChecksumMode::software : ChecksumMode::balance;
+  options.xdp = attached(pins_, Hook::xdp, ifindex).has_value();
+  return options;
 }
 
 int IcmpCarrier::attached_index(const std::string& device) const {
@@ -185,10 +204,9 @@ Result<> IcmpCarrier::give_sign_of_life(int exit) {
   return pins_.pin(name, link->get());
 }
 
-Result<> IcmpCarrier::attach_programs(const netlink::Link& link, int exit,
-                                      const IcmpDeviceOptions& options) {
+Result<> IcmpCarrier::attach_programs(const netlink::Link& link, int exit, bool xdp, Tcx tcx) {
   const auto put = [&](Hook hook, int ifindex, const Fd& program) -> Result<> {
-    auto done = carrier::attach(pins_, hook, ifindex, program.get(), options.tcx);
+    auto done = carrier::attach(pins_, hook, ifindex, program.get(), tcx);
     if (!done) return tl::unexpected(done.error());
     return {};
   };
@@ -198,13 +216,13 @@ Result<> IcmpCarrier::attach_programs(const netlink::Link& link, int exit,
   if (done) done = put(Hook::egress, link.index, programs_->carry);
   if (done) done = put(Hook::ingress, link.index, programs_->restore);
   if (!done) return done;
-  if (!options.xdp) return carrier::detach(pins_, Hook::xdp, link.index);
+  if (!xdp) return carrier::detach(pins_, Hook::xdp, link.index);
   if (!programs_->restore_xdp) {
     log::warning("no XDP on {}: {}; tc is used", link.name, programs_->why_no_xdp);
   } else if (foreign_xdp(pins_, link.index) != 0) {
     log::warning("another XDP program sits on {}; tc is used", link.name);
-  } else if (auto xdp = put(Hook::xdp, link.index, programs_->restore_xdp); !xdp) {
-    log::warning("no XDP on {}: {}; tc is used", link.name, xdp.error().message);
+  } else if (done = put(Hook::xdp, link.index, programs_->restore_xdp); !done) {
+    log::warning("no XDP on {}: {}; tc is used", link.name, done.error().message);
   }
   return {};
 }

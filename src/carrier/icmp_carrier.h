@@ -62,9 +62,11 @@ struct IcmpUser {
   friend bool operator==(const IcmpUser&, const IcmpUser&) = default;
 };
 
+/// What is not given stays as the device has it, for its flows share it. A device that is not attached
+/// begins with automatic checksums and without XDP.
 struct IcmpDeviceOptions {
-  ChecksumMode checksum = ChecksumMode::automatic;
-  bool xdp = false;  ///< where the driver can and nobody else sits there
+  std::optional<ChecksumMode> checksum{};
+  std::optional<bool> xdp{};  ///< where the driver can and nobody else sits there
   Tcx tcx = Tcx::use;
 
   friend bool operator==(const IcmpDeviceOptions&, const IcmpDeviceOptions&) = default;
@@ -149,7 +151,8 @@ class IcmpCarrier {
   IcmpCarrier(BpfPins pins, netlink::Socket socket, IcmpMaps maps)
       : pins_(std::move(pins)), socket_(std::move(socket)), maps_(std::move(maps)) {}
 
-  Result<> attach_programs(const netlink::Link& link, int exit, const IcmpDeviceOptions& options);
+  [[nodiscard]] IcmpDeviceOptions current_options(int ifindex) const;
+  Result<> attach_programs(const netlink::Link& link, int exit, bool xdp, Tcx tcx);
   Result<> give_sign_of_life(int exit);
   Result<> detach_index(int ifindex);
   Result<> guard();

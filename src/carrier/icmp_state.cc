@@ -42,6 +42,22 @@ Result<std::map<std::string, std::uint64_t>> read_drops(int map) {
   return drops;
 }
 
+const char* name_of(ChecksumMode mode) {
+  return mode == ChecksumMode::balance ? "balance" : "software";
+}
+
+// `choice`: what would be chosen now.
+std::string reason_for(const icmp_device& device, ChecksumMode mode, const ChecksumChoice& choice) {
+  if (device.asked_for != 0 && choice.mode == mode)
+    return fmt::format("asked for, as it would be by itself: {}", choice.reason);
+  if (device.asked_for != 0)
+    return fmt::format("asked for; by itself it would be {}: {}", name_of(choice.mode),
+                       choice.reason);
+  if (choice.mode == mode) return choice.reason;
+  return fmt::format("chosen when it was attached; attached again it would be {}: {}",
+                     name_of(choice.mode), choice.reason);
+}
+
 }  // namespace
 
 IcmpDeviceState IcmpCarrier::device_state(int ifindex, const icmp_device& device) const {
@@ -55,14 +71,8 @@ IcmpDeviceState IcmpCarrier::device_state(int ifindex, const icmp_device& device
     return state;
   }
   state.name = link->name;
-  if (const auto traits = read_device_traits(*link)) {
-    const auto choice = choose_checksum_mode(*traits);
-    state.checksum.reason =
-        choice.mode == state.checksum.mode
-            ? choice.reason
-            : fmt::format("asked for; by itself it would be {}: {}",
-                          device.software ? "balance" : "software", choice.reason);
-  }
+  if (const auto traits = read_device_traits(*link))
+    state.checksum.reason = reason_for(device, state.checksum.mode, choose_checksum_mode(*traits));
   state.egress = text_of(attached(pins_, Hook::egress, ifindex));
   state.ingress = text_of(attached(pins_, Hook::ingress, ifindex));
   if (attached(pins_, Hook::xdp, ifindex)) {

@@ -213,8 +213,8 @@ TEST_F(IcmpUnfinishedTest, ASuperPacketIsSegmentedOnADetour) {
   for (const bool ipv6 : {false, true}) {
     programs_->add_server(udp_packet(ipv6, 0), tag);
     for (const std::uint8_t software : std::array<std::uint8_t, 2>{0, 1}) {
-      programs_->add_device(near, {0, detour, 0, 1500, 14, software, {}, {}});
-      programs_->add_device(exit, {0, 0, near, 1500, 14, software, {}, {}});
+      programs_->add_device(near, {0, detour, 0, 1500, 14, software, {}, {}, {}, {}});
+      programs_->add_device(exit, {0, 0, near, 1500, 14, software, {}, {}, {}, {}});
       const auto spec = udp_packet(ipv6, 30000);
       if (!in.kernel_takes(make_super_packet(spec, 1400, true)))
         GTEST_SKIP() << "this kernel takes no UDP super-packets from packet sockets (6.2 does)";
@@ -361,8 +361,8 @@ TEST_F(IcmpForwardingTest, ASuperPacketIsSegmentedOnADetour) {
   const auto narrow = index("narrow");
   programs_->attach(programs_->skeleton().progs.carry, narrow, BPF_TC_EGRESS);
   programs_->attach(programs_->skeleton().progs.carry, exit, BPF_TC_EGRESS);
-  programs_->add_device(narrow, {0, detour, 0, 1500, 0, 0, {}, {}});
-  programs_->add_device(exit, {0, 0, narrow, 1500, 14, 0, {}, {}});
+  programs_->add_device(narrow, {0, detour, 0, 1500, 0, 0, {}, {}, {}, {}});
+  programs_->add_device(exit, {0, 0, narrow, 1500, 14, 0, {}, {}, {}, {}});
   for (const bool ipv6 : {false, true}) {
     auto spec = forwarded(ipv6, 30000);
     programs_->add_server(spec, tag);

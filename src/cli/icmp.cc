@@ -12,21 +12,22 @@ void IcmpDeviceFlags::add_to(CLI::App& command, const std::string& default_devic
   command
       .add_option(
           "--checksum", checksum,
-          "who completes checksums: auto picks by interface (default), balance leaves it to "
-          "the hardware, software does it before")
+          "who completes checksums: auto picks by interface, balance leaves it to the hardware, "
+          "software does it before (default: as the interface has it, auto to begin with)")
       ->check(CLI::IsMember({"auto", "balance", "software"}));
   command
       .add_option("--xdp", xdp,
                   "auto: take packets in the driver already, where it can and no other XDP program "
-                  "sits there (default: off)")
+                  "sits there (default: as the interface has it, off to begin with)")
       ->check(CLI::IsMember({"auto", "off"}));
 }
 
 carrier::IcmpDeviceOptions IcmpDeviceFlags::options() const {
   carrier::IcmpDeviceOptions options;
+  if (checksum == "auto") options.checksum = carrier::ChecksumMode::automatic;
   if (checksum == "balance") options.checksum = carrier::ChecksumMode::balance;
   if (checksum == "software") options.checksum = carrier::ChecksumMode::software;
-  options.xdp = xdp == "auto";
+  if (!xdp.empty()) options.xdp = xdp == "auto";
   return options;
 }
 

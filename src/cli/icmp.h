@@ -17,11 +17,11 @@ void add_icmp_remove(CLI::App& icmp, Chosen& chosen);
 void add_icmp_detach(CLI::App& icmp, Chosen& chosen);
 void add_icmp_relay(CLI::App& icmp, Chosen& chosen);
 
-/// --dev, --checksum and --xdp.
+/// --dev, --checksum and --xdp; the last two are empty where they are not given.
 struct IcmpDeviceFlags {
   std::vector<std::string> devices;
-  std::string checksum = "auto";
-  std::string xdp = "off";
+  std::string checksum;
+  std::string xdp;
 
   void add_to(CLI::App& command, const std::string& default_device);
   [[nodiscard]] carrier::IcmpDeviceOptions options() const;

@@ -89,11 +89,13 @@ IcmpTarget read_connect(TomlTable& section) {
 
 std::vector<std::string> read_icmp_devices(TomlTable& section,
                                            carrier::IcmpDeviceOptions& options) {
-  options.checksum = read_choice<ChecksumMode>(section, "checksum", ChecksumMode::automatic,
+  options.checksum =
+      read_choice<std::optional<ChecksumMode>>(section, "checksum", std::nullopt,
                                                {{"auto", ChecksumMode::automatic},
                                                 {"balance", ChecksumMode::balance},
                                                 {"software", ChecksumMode::software}});
-  options.xdp = read_choice<bool>(section, "xdp", false, {{"auto", true}, {"off", false}});
+  options.xdp = read_choice<std::optional<bool>>(section, "xdp", std::nullopt,
+                                                 {{"auto", true}, {"off", false}});
   return section.strings("dev");
 }
 

@@ -37,7 +37,7 @@ TEST(IcmpSection, ReadsAServer) {
   EXPECT_EQ(user.max_age_seconds, 120U);
   EXPECT_EQ(settings.devices, (std::vector<std::string>{"eth0", "eth1"}));
   EXPECT_EQ(settings.options.checksum, carrier::ChecksumMode::balance);
-  EXPECT_TRUE(settings.options.xdp);
+  EXPECT_EQ(settings.options.xdp, true);
 }
 
 TEST(IcmpSection, ReadsAClient) {
@@ -48,6 +48,7 @@ TEST(IcmpSection, ReadsAClient) {
   EXPECT_EQ(target.ticket.to_string(), "warren-icmp:alice@vpn.example.org:51820/3fa2");
   EXPECT_EQ(target.lookup_interval, std::chrono::seconds(30));
   EXPECT_TRUE(settings.devices.empty());
+  EXPECT_EQ(settings.options, carrier::IcmpDeviceOptions{});
   const auto other = read(
       "[icmp.home]\nrole = \"connect\"\nserver = \"[2001:db8::7]:443\"\nprofile = \"tutu\"\nuid = "
       "7\n");

@@ -25,7 +25,7 @@
 
 #include <linux/types.h>
 
-#define ICMP_ABI_VERSION 4
+#define ICMP_ABI_VERSION 5
 #define ICMP_NAME_SIZE 32
 
 /* IPv4 as ::ffff:a.b.c.d; bytes in network order. */
@@ -57,6 +57,8 @@ struct icmp_device {
       software; /* checksums are finished by the program, not by the device or another kernel; but of what is whole */
   __u8 closing; /* it is being detached: carried flows do not leave any more */
   __u8 may_be_whole; /* ask whether super-packets arrive whole */
+  __u8 asked_for;    /* `software` is as a person wants it; else it is chosen at each attachment */
+  __u8 pad[3];
 };
 
 /* The last fraction of a second may be in the cache only. */
