@@ -248,8 +248,6 @@ class Transaction {
   std::string table_;
 };
 
-constexpr std::uint32_t total_length_at = 2;
-constexpr std::uint32_t fragment_word_at = 6;
 constexpr std::uint32_t type_at = 0;
 constexpr std::uint32_t identifier_at = 4;
 constexpr std::uint32_t source_at = 8;
@@ -280,9 +278,9 @@ void require_tag(Transaction& rules, bool ipv6) {
 void require_in_ring(Transaction& rules) {
   const auto fragment_word = wire::network(ring_fragment_word);
   const auto max_length = wire::network(ring_max_length);
-  rules.load(in_ip, fragment_word_at, 2, scratch_register);
+  rules.load(in_ip, wire::Ipv4View::fragment_word_at, 2, scratch_register);
   rules.require(scratch_register, as_bytes(fragment_word));
-  rules.load(in_ip, total_length_at, 2, scratch_register);
+  rules.load(in_ip, wire::Ipv4View::total_length_at, 2, scratch_register);
   rules.require_at_most(scratch_register, as_bytes(max_length));
 }
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "wire/icmp.h"
-#include "wire/ipv4.h"
 
 namespace warren::carrier {
 namespace {
@@ -88,9 +87,12 @@ std::vector<sock_filter> make_icmp_filter(bool ipv6, std::uint8_t type, std::spa
 
 namespace {
 
-constexpr std::uint32_t total_length_at = 2;
-constexpr std::uint32_t fragment_word_at = 6;
-constexpr std::uint32_t protocol_at = 9;
+using wire::Ipv4View;
+
+// A = the word at `at` in the IPv4 header.
+void load_word(std::vector<sock_filter>& program, std::uint16_t at) {
+  program.push_back(statement(BPF_LD | BPF_H | BPF_ABS, at));
+}
 
 std::vector<sock_filter> joined(std::vector<sock_filter> first,
                                 const std::vector<sock_filter>& second) {
@@ -102,11 +104,11 @@ std::vector<sock_filter> joined(std::vector<sock_filter> first,
 
 std::vector<sock_filter> make_ring_filter(std::uint8_t type, std::span<const Tag> tags) {
   std::vector<sock_filter> program;
-  program.push_back(statement(BPF_LD | BPF_B | BPF_ABS, protocol_at));
+  program.push_back(statement(BPF_LD | BPF_B | BPF_ABS, Ipv4View::protocol_at));
   require(program, wire::ip_protocol::icmp);
-  program.push_back(statement(BPF_LD | BPF_H | BPF_ABS, fragment_word_at));
+  load_word(program, Ipv4View::fragment_word_at);
   require(program, ring_fragment_word);
-  program.push_back(statement(BPF_LD | BPF_H | BPF_ABS, total_length_at));
+  load_word(program, Ipv4View::total_length_at);
   program.push_back({BPF_JMP | BPF_JGT | BPF_K, 0, 1, ring_max_length});
   program.push_back(statement(BPF_RET | BPF_K, 0));
   program.push_back(
@@ -117,9 +119,9 @@ std::vector<sock_filter> make_ring_filter(std::uint8_t type, std::span<const Tag
 
 std::vector<sock_filter> make_filter_beside_ring(std::uint8_t type, std::span<const Tag> tags) {
   std::vector<sock_filter> program;
-  program.push_back(statement(BPF_LD | BPF_H | BPF_ABS, fragment_word_at));
+  load_word(program, Ipv4View::fragment_word_at);
   program.push_back({BPF_JMP | BPF_JEQ | BPF_K, 0, 3, ring_fragment_word});
-  program.push_back(statement(BPF_LD | BPF_H | BPF_ABS, total_length_at));
+  load_word(program, Ipv4View::total_length_at);
   program.push_back({BPF_JMP | BPF_JGT | BPF_K, 1, 0, ring_max_length});
   program.push_back(statement(BPF_RET | BPF_K, 0));
   return joined(std::move(program), make_icmp_filter(false, type, tags));

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "carrier/ticket.h"
+#include "io/packet_ring.h"
+#include "wire/ipv4.h"
 
 namespace warren::carrier {
 
@@ -20,8 +22,8 @@ namespace warren::carrier {
 
 /// Which IPv4 messages a ring takes (io/packet_ring.h), so that raw sockets need not: those that fit
 /// and may not be fragmented, and so never were.
-inline constexpr std::uint16_t ring_fragment_word = 0x4000;  ///< "don't fragment", and no fragment
-inline constexpr std::uint16_t ring_max_length = 1960;       ///< of the IP packet
+inline constexpr std::uint16_t ring_fragment_word = wire::Ipv4View::dont_fragment;  ///< alone
+inline constexpr std::uint16_t ring_max_length{PacketRing::max_packet};  ///< of the IP packet
 
 /// For a ring of IPv4 packets: messages as above that arrived for this machine's link address.
 [[nodiscard]] std::vector<sock_filter> make_ring_filter(std::uint8_t type,

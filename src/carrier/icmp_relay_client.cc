@@ -193,7 +193,10 @@ bool forwards_ipv4() {
 
 void Client::start_ring() {
   if (forwards_ipv4() || !open_ring(IcmpDirection::reply, {&config_.ticket.tag, 1})) return;
-  if (!icmp_[0]->stand_beside_ring(true)) close_ring();
+  if (auto done = icmp_[0]->stand_beside_ring(true); !done) {
+    log::info("{}; all messages come through raw sockets", done.error().message);
+    close_ring();
+  }
 }
 
 void Client::stop_ring() noexcept {

@@ -58,16 +58,15 @@ void IcmpRelayEnd::take(const IcmpSocket& socket,
 
 bool IcmpRelayEnd::open_ring(IcmpDirection receives, std::span<const Tag> tags) {
   auto ring = IcmpSocket::open_ring(receives, tags);
-  if (ring) {
-    ring_.emplace(std::move(*ring));
-    auto watch = loop_.watch(ring_->fd(), [this] { on_ring(); });
-    if (watch) {
-      ring_watch_ = std::move(*watch);
-      return true;
-    }
+  if (ring) ring_.emplace(std::move(*ring));
+  auto watch =
+      ring ? loop_.watch(ring_->fd(), [this] { on_ring(); }) : tl::unexpected(ring.error());
+  if (watch) {
+    ring_watch_ = std::move(*watch);
+    return true;
   }
   ring_.reset();
-  if (!ring) log::info("{}; all messages come through raw sockets", ring.error().message);
+  log::info("{}; all messages come through raw sockets", watch.error().message);
   return false;
 }
 

@@ -19,6 +19,9 @@ template <AnyByte Byte>
 class Ipv4 {
  public:
   static constexpr std::size_t min_header_length = 20;
+  static constexpr std::uint16_t total_length_at = 2;
+  static constexpr std::uint16_t fragment_word_at = 6;
+  static constexpr std::uint16_t protocol_at = 9;
   static constexpr std::uint16_t dont_fragment = 0x4000;   ///< in fragment_word()
   static constexpr std::uint16_t more_fragments = 0x2000;  ///< in fragment_word()
   static constexpr std::uint16_t offset_mask = 0x1fff;     ///< in fragment_word(), units of 8 bytes
@@ -38,9 +41,11 @@ class Ipv4 {
     return std::size_t{load8(p_) & 15U} * 4;
   }
   [[nodiscard]] std::uint8_t tos() const noexcept { return load8(p_ + 1); }
-  [[nodiscard]] std::uint16_t total_length() const noexcept { return load16(p_ + 2); }
+  [[nodiscard]] std::uint16_t total_length() const noexcept { return load16(p_ + total_length_at); }
   [[nodiscard]] std::uint16_t id() const noexcept { return load16(p_ + 4); }
-  [[nodiscard]] std::uint16_t fragment_word() const noexcept { return load16(p_ + 6); }
+  [[nodiscard]] std::uint16_t fragment_word() const noexcept {
+    return load16(p_ + fragment_word_at);
+  }
   [[nodiscard]] bool is_fragment() const noexcept {
     return (fragment_word() & (more_fragments | offset_mask)) != 0;
   }
@@ -48,7 +53,7 @@ class Ipv4 {
     return static_cast<std::uint16_t>((fragment_word() & offset_mask) * 8);
   }
   [[nodiscard]] std::uint8_t ttl() const noexcept { return load8(p_ + 8); }
-  [[nodiscard]] std::uint8_t protocol() const noexcept { return load8(p_ + 9); }
+  [[nodiscard]] std::uint8_t protocol() const noexcept { return load8(p_ + protocol_at); }
   [[nodiscard]] std::uint16_t checksum() const noexcept { return load_raw<std::uint16_t>(p_ + 10); }
   [[nodiscard]] std::span<Byte, 4> source() const noexcept {
     return std::span<Byte, 4>(p_ + 12, 4);
@@ -67,7 +72,7 @@ class Ipv4 {
   void set_total_length(std::uint16_t value) const noexcept
     requires WritableByte<Byte>
   {
-    store16(p_ + 2, value);
+    store16(p_ + total_length_at, value);
   }
   void set_id(std::uint16_t value) const noexcept
     requires WritableByte<Byte>
