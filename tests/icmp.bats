@@ -219,7 +219,7 @@ SH
     ip -n right link set s0 xdpdrv obj pass.o sec xdp
     right warren icmp serve --port 5000 --user alice --first any --dev s0 --xdp auto >ticket 2>err
     grep -q 'another XDP program sits on s0; tc is used' err || fail "$(cat err)"
-    right warren icmp list | grep 'in tcx' || fail "$(right warren icmp list)"
+    right warren icmp list | grep -E 'in (tcx|clsact)' || fail "$(right warren icmp list)"
     right warren icmp list | grep 'another XDP program' || fail "$(right warren icmp list)"
     right warren icmp detach
     ip -n right link show s0 | grep xdp || fail "it is gone"

@@ -36,8 +36,10 @@ constexpr std::uint32_t tags_set = 1;
 constexpr std::uint32_t codes_set = 2;
 constexpr std::uint32_t integer_type = 4;  // of their elements, as nft(8) shows them
 
-// Later than any firewall's rules, and before connection tracking confirms.
-constexpr std::int32_t priority = 250;
+// Later than any firewall's rules, and before connection tracking confirms. What a ring has goes
+// first.
+constexpr std::int32_t divert_priority = 250;
+constexpr std::int32_t drop_priority = divert_priority - 1;
 
 std::span<const std::uint8_t> as_bytes(const std::uint16_t& value) {
   return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
@@ -53,7 +55,7 @@ class Transaction {
     put(NFTA_TABLE_NAME, table_);
     put(NFTA_TABLE_FLAGS, std::uint32_t{NFT_TABLE_F_OWNER});
   }
-  void add_chain() {
+  void add_chain(std::int32_t priority) {
     begin(NFT_MSG_NEWCHAIN, NLM_F_CREATE);
     put(NFTA_CHAIN_TABLE, table_);
     put(NFTA_CHAIN_NAME, chain);
@@ -315,7 +317,7 @@ void add_rule(Transaction& rules, bool ipv6, Profile profile, Fate fate) {
   });
 }
 
-void add_rules(Transaction& rules, std::span<const Tag> users, bool ring) {
+void add_rules(Transaction& rules, std::span<const Tag> users, Fate fate) {
   std::vector<std::uint16_t> tags;
   std::vector<std::uint16_t> codes;
   for (const auto& user : users) {
@@ -327,17 +329,14 @@ void add_rules(Transaction& rules, std::span<const Tag> users, bool ring) {
   }
   if (!tags.empty()) rules.add_set(tags_set, tags);
   if (!codes.empty()) rules.add_set(codes_set, codes);
-  const auto add = [&](bool ipv6, Fate fate) {
+  for (const bool ipv6 : {false, true}) {
+    if (ipv6 && fate == Fate::dropped_if_in_ring) continue;  // rings have IPv4
     if (!tags.empty()) add_rule(rules, ipv6, Profile::warren, fate);
     if (!codes.empty()) add_rule(rules, ipv6, Profile::tutu, fate);
-  };
-  if (ring) add(false, Fate::dropped_if_in_ring);
-  for (const bool ipv6 : {false, true}) add(ipv6, Fate::diverted);
+  }
 }
 
-}  // namespace
-
-Result<EchoDiverter> EchoDiverter::create(std::span<const Tag> tags, bool ring) {
+Result<Fd> make_table(std::span<const Tag> tags, Fate fate) {
   constexpr auto purpose =
       "keep the kernel from answering the carried echo requests (nf_tables table)";
   Fd netlink(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
@@ -348,16 +347,28 @@ Result<EchoDiverter> EchoDiverter::create(std::span<const Tag> tags, bool ring) 
                     purpose));
   Transaction rules;
   rules.add_table();
-  rules.add_chain();
-  add_rules(rules, tags, ring);
+  rules.add_chain(fate == Fate::diverted ? divert_priority : drop_priority);
+  add_rules(rules, tags, fate);
   auto done = rules.commit(netlink.get());
-  if (done) return EchoDiverter(std::move(netlink));
+  if (done) return netlink;
   const int code = done.error().code;
   const char* hint = code == EPERM ? "; run as root, or with CAP_NET_ADMIN"
                      : code == EOPNOTSUPP || code == EINVAL || code == ENOENT
                          ? "; it needs kernel 5.13 with CONFIG_NF_TABLES_INET (modprobe nf_tables)"
                          : "";
   return fail(fmt::format("{}: {}{}", purpose, done.error().message, hint), code);
+}
+
+}  // namespace
+
+Result<EchoDiverter> EchoDiverter::create(std::span<const Tag> tags) {
+  return make_table(tags, Fate::diverted).map([](Fd fd) { return EchoDiverter(std::move(fd)); });
+}
+
+Result<EchoDiverter> EchoDiverter::drop_what_ring_has(std::span<const Tag> tags) {
+  return make_table(tags, Fate::dropped_if_in_ring).map([](Fd fd) {
+    return EchoDiverter(std::move(fd));
+  });
 }
 
 }  // namespace warren::carrier

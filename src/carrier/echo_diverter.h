@@ -17,6 +17,9 @@
 ///
 /// The table belongs to this process ("flags owner", kernel 5.13): nobody else changes it, `nft flush
 /// ruleset` leaves it alone, and the kernel removes it when the process ends, however it ends.
+///
+/// What a packet ring has already is dropped, by a table of its own, just before. So the ring can be
+/// given up at any time, and without a privilege: its table goes with its socket.
 #pragma once
 
 #include <cstdint>
@@ -47,9 +50,10 @@ constexpr std::uint16_t type_word(std::uint8_t type) {
 class EchoDiverter {
  public:
   /// In the network namespace of the calling thread, until the object dies. Needs CAP_NET_ADMIN
-  /// now, and no privilege later. `ring`: what make_ring_filter() passes is dropped, because a ring
-  /// has it already.
-  [[nodiscard]] static Result<EchoDiverter> create(std::span<const Tag> tags, bool ring = false);
+  /// now, and no privilege later.
+  [[nodiscard]] static Result<EchoDiverter> create(std::span<const Tag> tags);
+  /// As above, but drops what make_ring_filter() passes.
+  [[nodiscard]] static Result<EchoDiverter> drop_what_ring_has(std::span<const Tag> tags);
 
  private:
   explicit EchoDiverter(Fd netlink) : netlink_(std::move(netlink)) {}

@@ -52,7 +52,7 @@ class Client final : public IcmpRelayEnd {
   void use(const NameLookup::Answer& answer);
   void look_up();
   void start_ring();
-  void stop_ring() noexcept;
+  void leave_ring(std::string_view why) noexcept override;
   void on_tick();
   [[nodiscard]] const IcmpSocket* socket_for(const SocketAddress& server) const noexcept {
     const auto& socket = icmp_[server.ip.ipv6 ? 1 : 0];
@@ -199,14 +199,14 @@ void Client::start_ring() {
   }
 }
 
-void Client::stop_ring() noexcept {
+void Client::leave_ring(std::string_view why) noexcept {
   if (!icmp_[0]->stand_beside_ring(false)) return;
   close_ring();
-  log::info("this machine forwards packets now; all messages come through raw sockets");
+  log::info("{}; all messages come through raw sockets", why);
 }
 
 void Client::on_tick() {
-  if (ring_ && forwards_ipv4()) stop_ring();
+  if (ring_ && forwards_ipv4()) leave_ring("this machine forwards packets now");
   const auto now = loop_.now();
   conversations_.expire(now - config_.limits.idle, [this](Table::Entry& entry) {
     counters_.expired.add(1);

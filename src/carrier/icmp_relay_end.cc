@@ -57,21 +57,40 @@ void IcmpRelayEnd::take(const IcmpSocket& socket,
 }
 
 bool IcmpRelayEnd::open_ring(IcmpDirection receives, std::span<const Tag> tags) {
-  auto ring = IcmpSocket::open_ring(receives, tags);
-  if (ring) ring_.emplace(std::move(*ring));
-  auto watch =
-      ring ? loop_.watch(ring_->fd(), [this] { on_ring(); }) : tl::unexpected(ring.error());
-  if (watch) {
-    ring_watch_ = std::move(*watch);
-    return true;
-  }
-  ring_.reset();
-  log::info("{}; all messages come through raw sockets", watch.error().message);
+  const auto opened = open_ring_without_ipsec(receives, tags);
+  if (opened) return true;
+  close_ring();
+  log::info("{}; all messages come through raw sockets", opened.error().message);
   return false;
 }
 
+// A ring sees packets as they arrive: of IPsec in transport mode only what is encrypted.
+Result<> IcmpRelayEnd::open_ring_without_ipsec(IcmpDirection receives, std::span<const Tag> tags) {
+  auto policies = IpsecPolicies::watch();
+  if (policies) {
+    if (policies->were_there()) return fail("this machine has IPsec policies", EBUSY);
+    policies_.emplace(std::move(*policies));
+    auto watch = loop_.watch(policies_->fd(), [this] { on_policies(); });
+    if (!watch) return tl::unexpected(watch.error());
+    policies_watch_ = std::move(*watch);
+  } else if (policies.error().code != EPROTONOSUPPORT) {  // the kernel has no IPsec
+    return tl::unexpected(policies.error());
+  }
+  auto ring = IcmpSocket::open_ring(receives, tags);
+  if (!ring) return tl::unexpected(ring.error());
+  ring_.emplace(std::move(*ring));
+  auto watch = loop_.watch(ring_->fd(), [this] { on_ring(); });
+  if (!watch) return tl::unexpected(watch.error());
+  ring_watch_ = std::move(*watch);
+  return {};
+}
+
+void IcmpRelayEnd::on_policies() noexcept {
+  if (policies_->take_added() && ring_) leave_ring("this machine has IPsec policies now");
+}
+
 void IcmpRelayEnd::close_ring() noexcept {
-  on_ring();  // what is still in there
+  if (ring_) on_ring();  // what is still in there
   ring_watch_.reset();
   ring_.reset();
 }

@@ -6,12 +6,14 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "carrier/icmp_relay.h"
 #include "carrier/icmp_shortcut.h"
 #include "carrier/icmp_socket.h"
 #include "io/udp_socket.h"
+#include "linux/ipsec.h"
 
 namespace warren::carrier {
 
@@ -31,6 +33,8 @@ class IcmpRelayEnd : public IcmpRelay {
   /// is not possible; the reason is logged.
   [[nodiscard]] bool open_ring(IcmpDirection receives, std::span<const Tag> tags);
   void close_ring() noexcept;
+  /// A ring was open, and has to go: `why`. The end sees to it that messages reach sockets again.
+  virtual void leave_ring(std::string_view why) noexcept = 0;
   /// Takes a message that arrived; `message.payload` is good until flush_in().
   virtual void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept = 0;
   /// Puts what is at `i` in `in_` into `icmp_out_`, each datagram as a message.
@@ -51,6 +55,8 @@ class IcmpRelayEnd : public IcmpRelay {
  private:
   void on_messages(const IcmpSocket& socket) noexcept;
   void on_ring() noexcept;
+  Result<> open_ring_without_ipsec(IcmpDirection receives, std::span<const Tag> tags);
+  void on_policies() noexcept;
   void take(const IcmpSocket& socket, const std::optional<EchoMessage>& message) noexcept;
   void write_message(const IcmpSocket& socket, const EchoTarget& target, IcmpShortcut& shortcut,
                      std::span<const std::byte> payload) noexcept;
@@ -58,6 +64,8 @@ class IcmpRelayEnd : public IcmpRelay {
                    std::span<const std::byte> payload) noexcept;
 
   std::unique_ptr<Loop::Watch> ring_watch_;
+  std::optional<IpsecPolicies> policies_;
+  std::unique_ptr<Loop::Watch> policies_watch_;
   Fd frames_;  // for shortcuts
   std::uint32_t epoch_ = 0;
   std::vector<std::byte> sample_ = std::vector<std::byte>(65536 + 64);

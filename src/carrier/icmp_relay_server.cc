@@ -68,6 +68,7 @@ class Server final : public IcmpRelayEnd {
   using Table = Conversations<ClientFlow, Service>;
 
   void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept override;
+  void leave_ring(std::string_view why) noexcept override;
   void on_replies(const IcmpSocket& socket, Table::Entry& conversation) noexcept;
   [[nodiscard]] bool may_open(const EchoMessage& message) const noexcept;
   Table::Entry* open_conversation(const IcmpSocket& socket, const ClientFlow& flow) noexcept;
@@ -75,6 +76,7 @@ class Server final : public IcmpRelayEnd {
 
   const IcmpRelayServerConfig config_;
   std::optional<EchoDiverter> diverter_;
+  std::optional<EchoDiverter> ring_has_;  // while there is a ring
   Table conversations_;
   Timer tick_;
 };
@@ -82,13 +84,23 @@ class Server final : public IcmpRelayEnd {
 Result<> Server::start() {
   std::vector<Tag> tags;
   for (const auto& user : config_.users) tags.push_back(user.tag);
-  const bool ring = config_.limits.ring && open_ring(IcmpDirection::request, tags);
-  auto diverter = EchoDiverter::create(tags, ring);
+  if (config_.limits.ring && open_ring(IcmpDirection::request, tags)) {
+    auto dropped = EchoDiverter::drop_what_ring_has(tags);
+    if (!dropped) return tl::unexpected(dropped.error());
+    ring_has_.emplace(std::move(*dropped));
+  }
+  auto diverter = EchoDiverter::create(tags);
   if (!diverter) return tl::unexpected(diverter.error());
   diverter_.emplace(std::move(*diverter));
   if (auto opened = open_icmp(IcmpDirection::request, tags); !opened) return opened;
   on_tick();
   return {};
+}
+
+void Server::leave_ring(std::string_view why) noexcept {
+  ring_has_.reset();
+  close_ring();
+  log::info("{}; all messages come through raw sockets", why);
 }
 
 void Server::restore(const IcmpSocket& socket, const EchoMessage& message) noexcept {
