@@ -243,7 +243,7 @@ SH
       for line; do grep -qE "$line" list || fail "no '$line' in: $(cat list)"; done
     }
     serve alice
-    shows 'in tcx' 'checksum software: veth passes'
+    shows 'in (tcx|clsact)' 'checksum software: veth passes'
     serve bob --checksum balance --xdp auto
     shows 'in xdp' 'checksum balance: asked for; by itself it would be software: veth passes'
     serve carol
@@ -254,14 +254,14 @@ SH
     shows 'in xdp' 'checksum balance: asked for' 'server of dave'
     printf 'checksum = "auto"\nxdp = "off"\n' >>dave.toml
     warren reload
-    shows 'in tcx' 'checksum software: veth passes'
+    shows 'in (tcx|clsact)' 'checksum software: veth passes'
     sed -i 's/"auto"/"software"/' dave.toml
     warren reload
     shows 'checksum software: asked for, as it would be by itself: veth passes'
     warren down
     shows 'checksum software: asked for'
     serve erin --checksum auto --xdp off
-    shows 'in tcx' 'checksum software: veth passes'
+    shows 'in (tcx|clsact)' 'checksum software: veth passes'
 SH
 }
 
