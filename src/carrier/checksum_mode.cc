@@ -26,6 +26,10 @@ bool leads_to_another_kernel(const std::string& driver) {
 
 }  // namespace
 
+const char* name_of(ChecksumMode mode) {
+  return mode == ChecksumMode::balance ? "balance" : "software";
+}
+
 ChecksumChoice choose_checksum_mode(const DeviceTraits& device) {
   const auto balance = [](std::string why) {
     return ChecksumChoice{ChecksumMode::balance, std::move(why)};

@@ -25,6 +25,9 @@ namespace warren::carrier {
 
 enum class ChecksumMode : std::uint8_t { automatic, balance, software };
 
+/// "balance" or "software": of a mode that was chosen.
+[[nodiscard]] const char* name_of(ChecksumMode mode);
+
 /// What the choice depends on.
 struct DeviceTraits {
   std::string kind{};    ///< as in netlink::Link

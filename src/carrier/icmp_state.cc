@@ -42,10 +42,6 @@ Result<std::map<std::string, std::uint64_t>> read_drops(int map) {
   return drops;
 }
 
-const char* name_of(ChecksumMode mode) {
-  return mode == ChecksumMode::balance ? "balance" : "software";
-}
-
 // `choice`: what would be chosen now.
 std::string reason_for(const icmp_device& device, ChecksumMode mode, const ChecksumChoice& choice) {
   if (device.asked_for != 0 && choice.mode == mode)

@@ -12,11 +12,6 @@ namespace warren::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using carrier::ChecksumMode;
-
-const char* name_of(ChecksumMode mode) {
-  return mode == ChecksumMode::balance ? "balance" : "software";
-}
 
 std::string from_of(const carrier::IcmpUser& user) {
   return user.from ? user.from->to_string() : "anywhere";

@@ -83,7 +83,10 @@ bool IpsecPolicies::take_added() noexcept {
     const auto size = ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno != ENOBUFS) return added;
-    if (size < 0) added = true;  // some events were lost
+    if (size < 0) {  // some events were lost
+      added = true;
+      continue;
+    }
     for_each_message(buffer, size, [&](const nlmsghdr* message) {
       if (message->nlmsg_type == XFRM_MSG_NEWPOLICY || message->nlmsg_type == XFRM_MSG_UPDPOLICY)
         added = true;
