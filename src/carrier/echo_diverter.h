@@ -15,11 +15,19 @@
 ///     write them back          the packet is as it was
 ///     saved checksum is one of our tags?   then set the type
 ///
-/// The table belongs to this process ("flags owner", kernel 5.13): nobody else changes it, `nft flush
-/// ruleset` leaves it alone, and the kernel removes it when the process ends, however it ends.
+/// What a packet ring has already is dropped, by a table of its own, just before. Such a message puts
+/// its conversation into a set, and those that follow within five seconds are dropped on arrival,
+/// before IP has done its work for nothing:
 ///
-/// What a packet ring has already is dropped, by a table of its own, just before. So the ring can be
-/// given up at any time, and without a privilege: its table goes with its socket.
+///     arrival (prerouting)   in the set?                  drop
+///     input                  tag is one of ours?          into the set; drop requests
+///     divert (input)         tag is one of ours?          set the type
+///
+/// All messages of a conversation have the same checksum and identifier: their sequence number makes
+/// up for what differs (icmp_codec.h).
+///
+/// Each table belongs to this process (linux/nft_transaction.h). So the ring can be given up at any
+/// time, and without a privilege: its table goes with its socket.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +36,7 @@
 #include <warren/fd.h>
 #include <warren/result.h>
 
+#include "carrier/icmp_codec.h"
 #include "carrier/ticket.h"
 #include "wire/bytes.h"
 #include "wire/icmp.h"
@@ -52,8 +61,10 @@ class EchoDiverter {
   /// In the network namespace of the calling thread, until the object dies. Needs CAP_NET_ADMIN
   /// now, and no privilege later.
   [[nodiscard]] static Result<EchoDiverter> create(std::span<const Tag> tags);
-  /// As above, but drops what make_ring_filter() passes.
-  [[nodiscard]] static Result<EchoDiverter> drop_what_ring_has(std::span<const Tag> tags);
+  /// As above, but keeps from IP what make_ring_filter() passes: all requests, and of each
+  /// conversation all replies but the first.
+  [[nodiscard]] static Result<EchoDiverter> drop_what_ring_has(IcmpDirection direction,
+                                                               std::span<const Tag> tags);
 
  private:
   explicit EchoDiverter(Fd netlink) : netlink_(std::move(netlink)) {}

@@ -3,12 +3,12 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 
 #include <filesystem>
 
 #include "carrier/testing.h"
+#include "linux/kernel_version.h"
 #include "linux/netlink.h"
 
 namespace warren::carrier {
@@ -18,15 +18,6 @@ using namespace testing;  // NOLINT
 using wire::testing::build;
 
 constexpr std::uint16_t tag = 0x3fa2;
-
-bool kernel_is_before(int major, int minor) {
-  utsname name{};
-  ::uname(&name);
-  int has_major = 0;
-  int has_minor = 0;
-  std::sscanf(name.release, "%d.%d", &has_major, &has_minor);
-  return has_major < major || (has_major == major && has_minor < minor);
-}
 
 class IcmpGuardTest : public ProgramsTest {
  protected:
@@ -45,7 +36,7 @@ class IcmpGuardTest : public ProgramsTest {
 };
 
 TEST_F(IcmpGuardTest, ClosesOtherDevices) {
-  if (kernel_is_before(6, 2))
+  if (!kernel_is_at_least(6, 2))
     GTEST_SKIP() << "before Linux 6.2, bpf_prog_test_run does not tell cgroup programs where the "
                     "packet ends";
   const auto other = make_other_device();

@@ -29,6 +29,7 @@ std::vector<NamedCount> list_counters(const IcmpRelayCounters& counters) {
           {"pings", counters.pings.value()},
           {"damaged", counters.damaged.value()},
           {"ring", counters.ring.value()},
+          {"local_ring", counters.local_ring.value()},
           {"overrun", counters.overrun.value()},
           {"unknown", counters.unknown.value()},
           {"table_full", counters.table_full.value()},

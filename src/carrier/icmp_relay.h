@@ -20,10 +20,13 @@
 ///     device ────┤                                                        ▲
 ///                └──▶ defragmentation, routing, firewall ──▶ raw socket ──┘
 ///
-/// What the ring takes (make_ring_filter()) the diverter drops at the end of the input hook; on a
-/// client, where the kernel ignores replies anyway, the raw socket's filter refuses it. So the ring
-/// sees messages that the firewall drops, and a server also those that are being forwarded, which it
-/// leaves alone. A client that forwards has no ring: replies may be translated on their way to it.
+/// What the ring takes (make_ring_filter()) goes no further: rules of the kernel drop it
+/// (echo_diverter.h), on a client too if it may set them, and otherwise its raw socket's filter refuses
+/// it. So the ring sees messages that the firewall drops, and a server also those that are being
+/// forwarded, which it leaves alone. A client that forwards has no ring: replies may be translated on
+/// their way to it.
+///
+/// Datagrams of programs on the same machine come through a ring as well (io/loopback_ring.h).
 ///
 /// Set-up needs CAP_NET_RAW, a server CAP_NET_ADMIN too; running needs no privilege.
 #pragma once
@@ -52,7 +55,7 @@ namespace warren::carrier {
 struct IcmpRelayLimits {
   std::size_t conversations = 10000;  ///< a server needs a descriptor for each
   std::chrono::milliseconds idle{180'000};
-  bool ring = true;  ///< else all messages come behind the firewall, through raw sockets
+  bool ring = true;  ///< else all comes behind the firewall, through sockets
 };
 
 /// One writer, the loop's thread; any thread may read.
@@ -64,12 +67,13 @@ struct IcmpRelayCounters {
   Counter in_bytes;     ///< of their payload
   Counter opened;       ///< conversations
   Counter expired;
-  Counter evicted;  ///< not answered yet, when the table was full
-  Counter pings;    ///< ordinary pings that had our tag by chance, and got their answer
-  Counter damaged;  ///< wrong checksum, or not what the filter lets through
-  Counter ring;     ///< messages that came through a ring (io/packet_ring.h)
-  Counter overrun;  ///< arrived while the ring was full
-  Counter unknown;  ///< of no conversation, or not from the server
+  Counter evicted;     ///< not answered yet, when the table was full
+  Counter pings;       ///< ordinary pings that had our tag by chance, and got their answer
+  Counter damaged;     ///< wrong checksum, or not what the filter lets through
+  Counter ring;        ///< messages that came through a ring (io/packet_ring.h)
+  Counter local_ring;  ///< datagrams of local programs that did (io/loopback_ring.h)
+  Counter overrun;     ///< arrived while the ring was full
+  Counter unknown;     ///< of no conversation, or not from the server
   Counter table_full;
   Counter no_server;  ///< its address is not known yet
   Counter too_big;    ///< for an interface on the way

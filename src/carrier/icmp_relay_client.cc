@@ -1,5 +1,6 @@
 // The client side of the relay: a local UDP port, and a server that speaks ICMP.
 #include "carrier/conversations.h"
+#include "carrier/echo_diverter.h"
 #include "carrier/icmp_relay_end.h"
 #include "carrier/name_lookup.h"
 #include "core/log.h"
@@ -45,12 +46,18 @@ class Client final : public IcmpRelayEnd {
   static constexpr std::size_t identifiers = 0xffff;  // 1 to 0xffff
 
   void on_datagrams() noexcept;
-  void carry(std::size_t i) noexcept;
+  void carry(const Peer& peer, std::span<const std::byte> payload,
+             std::size_t segment_size) noexcept;
+  void carry(const LoopbackRing::Datagram& datagram) noexcept override {
+    counters_.local_ring.add(1);
+    carry({.remote = datagram.from, .local = {}}, datagram.payload, datagram.segment_size);
+  }
   void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept override;
   Table::Entry* open_conversation(const Peer& peer) noexcept;
   void close_conversation(Table::Entry& entry) noexcept;
   void use(const NameLookup::Answer& answer);
   void look_up();
+  Result<> start_loopback_ring();
   void start_ring();
   void leave_ring(std::string_view why) noexcept override;
   void on_tick();
@@ -72,6 +79,7 @@ class Client final : public IcmpRelayEnd {
 
   Fd udp_;
   std::unique_ptr<Loop::Watch> udp_watch_;
+  std::optional<EchoDiverter> ring_has_;  // while there is a ring
   std::unique_ptr<NameLookup> lookup_;
   Timer tick_;
 };
@@ -82,7 +90,10 @@ Result<> Client::start() {
   udp_ = std::move(*udp);
   if (auto opened = open_icmp(IcmpDirection::reply, {&config_.ticket.tag, 1}); !opened)
     return opened;
-  if (config_.limits.ring) start_ring();
+  if (config_.limits.ring) {
+    if (auto started = start_loopback_ring(); !started) return started;
+    start_ring();
+  }
   auto watch = loop_.watch(udp_.get(), [this] { on_datagrams(); });
   if (!watch) return tl::unexpected(watch.error());
   udp_watch_ = std::move(*watch);
@@ -101,19 +112,21 @@ Result<> Client::start() {
 void Client::on_datagrams() noexcept {
   for (int batch = 0; batch < max_batches; ++batch) {
     const auto count = in_.receive(udp_.get());
-    for (std::size_t i = 0; i < count; ++i) carry(i);
+    for (std::size_t i = 0; i < count; ++i)
+      carry({.remote = in_.sender(i), .local = in_.local(i).value_or(IpAddress{})}, in_.data(i),
+            in_.segment_size(i));
     flush_out();
     if (count < ReceiveBatch::capacity) break;
   }
 }
 
-void Client::carry(std::size_t i) noexcept {
+void Client::carry(const Peer& peer, std::span<const std::byte> payload,
+                   std::size_t segment_size) noexcept {
   const IcmpSocket* socket = server_ ? socket_for(*server_) : nullptr;
   if (socket == nullptr) {
     counters_.no_server.add(1);
     return;
   }
-  const Peer peer{in_.sender(i), in_.local(i).value_or(IpAddress{})};
   auto* conversation = conversations_.find(peer);
   if (conversation == nullptr) conversation = open_conversation(peer);
   if (conversation == nullptr) {
@@ -126,7 +139,8 @@ void Client::carry(std::size_t i) noexcept {
   const auto identifier = conversation->value.identifier;
   const EchoFields fields{
       .direction = IcmpDirection::request, .identifier = identifier, .sequence = identifier};
-  write_messages(i, *socket, {.fields = fields, .to = *server_}, conversation->value.shortcut);
+  write_messages(payload, segment_size, *socket, {.fields = fields, .to = *server_},
+                 conversation->value.shortcut);
 }
 
 void Client::restore(const IcmpSocket&, const EchoMessage& message) noexcept {
@@ -184,6 +198,16 @@ void Client::look_up() {
   lookup_->start(config_.ticket.server.host);
 }
 
+// What comes to an address that stands for all of them is told apart by the socket alone.
+Result<> Client::start_loopback_ring() {
+  const auto& listen = config_.listen;
+  if (listen.ip.ipv6 || listen.ip == IpAddress{}) return {};
+  auto ring = LoopbackRing::to(listen);
+  if (ring && !LoopbackRing::stand_beside(udp_.get()))
+    ring = fail_errno("attach a filter to a UDP socket");
+  return use_loopback_ring(std::move(ring));
+}
+
 // A machine that translates addresses for others may translate those of this relay's messages as
 // well, and a ring sees the replies before that is undone.
 bool forwards_ipv4() {
@@ -194,15 +218,23 @@ bool forwards_ipv4() {
 void Client::start_ring() {
   if (forwards_ipv4() || !open_ring(IcmpDirection::reply, {&config_.ticket.tag, 1})) return;
   if (auto done = icmp_[0]->stand_beside_ring(true); !done) {
-    log::info("{}; all messages come through raw sockets", done.error().message);
-    close_ring();
+    close_ring(done.error().message);
+    return;
   }
+  auto dropped = EchoDiverter::drop_what_ring_has(IcmpDirection::reply, {&config_.ticket.tag, 1});
+  if (dropped)
+    ring_has_.emplace(std::move(*dropped));
+  else
+    log::debug("{}", dropped.error().message);  // IP ignores it in the end
 }
 
 void Client::leave_ring(std::string_view why) noexcept {
-  if (!icmp_[0]->stand_beside_ring(false)) return;
-  close_ring();
-  log::info("{}; all messages come through raw sockets", why);
+  if (auto done = icmp_[0]->stand_beside_ring(false); !done) {
+    log::warning("{}, but messages still come through a ring: {}", why, done.error().message);
+    return;
+  }
+  ring_has_.reset();
+  close_ring(why);
 }
 
 void Client::on_tick() {

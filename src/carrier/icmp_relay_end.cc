@@ -59,8 +59,7 @@ void IcmpRelayEnd::take(const IcmpSocket& socket,
 bool IcmpRelayEnd::open_ring(IcmpDirection receives, std::span<const Tag> tags) {
   const auto opened = open_ring_without_ipsec(receives, tags);
   if (opened) return true;
-  close_ring();
-  log::info("{}; all messages come through raw sockets", opened.error().message);
+  close_ring(opened.error().message);
   return false;
 }
 
@@ -89,10 +88,11 @@ void IcmpRelayEnd::on_policies() noexcept {
   if (policies_->take_added() && ring_) leave_ring("this machine has IPsec policies now");
 }
 
-void IcmpRelayEnd::close_ring() noexcept {
+void IcmpRelayEnd::close_ring(std::string_view why) noexcept {
   if (ring_) on_ring();  // what is still in there
   ring_watch_.reset();
   ring_.reset();
+  log::info("{}; all messages come through raw sockets", why);
 }
 
 void IcmpRelayEnd::on_ring() noexcept {
@@ -102,7 +102,7 @@ void IcmpRelayEnd::on_ring() noexcept {
     for (; count < ReceiveBatch::capacity; ++count) {
       const auto packet = ring_->next();
       if (!packet) break;
-      take(socket, socket.read_packet(*packet));
+      take(socket, socket.read_packet(packet->bytes));
     }
     counters_.ring.add(count);
     flush_in();
@@ -117,15 +117,42 @@ void IcmpRelayEnd::on_ring() noexcept {
   }
 }
 
-void IcmpRelayEnd::write_messages(std::size_t i, const IcmpSocket& socket, const EchoTarget& target,
+Result<> IcmpRelayEnd::use_loopback_ring(Result<LoopbackRing> ring) {
+  if (!ring) {
+    log::debug("{}; datagrams of local programs come through sockets", ring.error().message);
+    return {};
+  }
+  auto watch = loop_.watch(ring->fd(), [this] { on_loopback_ring(); });
+  if (!watch) return tl::unexpected(watch.error());
+  loopback_ring_.emplace(std::move(*ring));
+  loopback_ring_watch_ = std::move(*watch);
+  return {};
+}
+
+void IcmpRelayEnd::on_loopback_ring() noexcept {
+  auto& ring = *loopback_ring_;
+  for (int batch = 0; batch < max_batches; ++batch) {
+    std::size_t count = 0;
+    for (; count < ReceiveBatch::capacity; ++count) {
+      const auto datagram = ring.next();
+      if (!datagram) break;
+      carry(*datagram);
+    }
+    flush_out();
+    ring.release();
+    counters_.overrun.add(ring.take_overruns());
+    if (count < ReceiveBatch::capacity) break;
+  }
+}
+
+void IcmpRelayEnd::write_messages(std::span<const std::byte> payload, std::size_t segment_size,
+                                  const IcmpSocket& socket, const EchoTarget& target,
                                   IcmpShortcut& shortcut) noexcept {
-  auto rest = std::span<const std::byte>(in_.data(i));
-  const auto segment = in_.segment_size(i);
   do {
-    const auto payload = rest.first(segment == 0 ? rest.size() : std::min(segment, rest.size()));
-    rest = rest.subspan(payload.size());
-    write_message(socket, target, shortcut, payload);
-  } while (!rest.empty());
+    const auto size = segment_size == 0 ? payload.size() : std::min(segment_size, payload.size());
+    write_message(socket, target, shortcut, payload.first(size));
+    payload = payload.subspan(size);
+  } while (!payload.empty());
 }
 
 void IcmpRelayEnd::write_message(const IcmpSocket& socket, const EchoTarget& target,

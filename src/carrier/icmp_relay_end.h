@@ -12,6 +12,7 @@
 #include "carrier/icmp_relay.h"
 #include "carrier/icmp_shortcut.h"
 #include "carrier/icmp_socket.h"
+#include "io/loopback_ring.h"
 #include "io/udp_socket.h"
 #include "linux/ipsec.h"
 
@@ -32,13 +33,21 @@ class IcmpRelayEnd : public IcmpRelay {
   /// From now on IPv4 messages come from a ring, except those that it cannot take. False where that
   /// is not possible; the reason is logged.
   [[nodiscard]] bool open_ring(IcmpDirection receives, std::span<const Tag> tags);
-  void close_ring() noexcept;
+  /// All messages come through sockets from now on: `why` is logged.
+  void close_ring(std::string_view why) noexcept;
   /// A ring was open, and has to go: `why`. The end sees to it that messages reach sockets again.
   virtual void leave_ring(std::string_view why) noexcept = 0;
+  /// From now on carry() is called with what comes through this ring. Where there is none, the reason
+  /// is logged.
+  [[nodiscard]] Result<> use_loopback_ring(Result<LoopbackRing> ring);
+  [[nodiscard]] bool has_loopback_ring() const noexcept { return loopback_ring_.has_value(); }
+  /// Takes a datagram of a local program that was in the ring; it is good until flush_out().
+  virtual void carry(const LoopbackRing::Datagram& datagram) noexcept = 0;
   /// Takes a message that arrived; `message.payload` is good until flush_in().
   virtual void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept = 0;
-  /// Puts what is at `i` in `in_` into `icmp_out_`, each datagram as a message.
-  void write_messages(std::size_t i, const IcmpSocket& socket, const EchoTarget& target,
+  /// Puts the datagrams that `payload` is made of into `icmp_out_`, each as a message.
+  void write_messages(std::span<const std::byte> payload, std::size_t segment_size,
+                      const IcmpSocket& socket, const EchoTarget& target,
                       IcmpShortcut& shortcut) noexcept;
   void flush_out() noexcept;
   void flush_in() noexcept { counters_.add_in(udp_out_.flush()); }
@@ -55,6 +64,7 @@ class IcmpRelayEnd : public IcmpRelay {
  private:
   void on_messages(const IcmpSocket& socket) noexcept;
   void on_ring() noexcept;
+  void on_loopback_ring() noexcept;
   Result<> open_ring_without_ipsec(IcmpDirection receives, std::span<const Tag> tags);
   void on_policies() noexcept;
   void take(const IcmpSocket& socket, const std::optional<EchoMessage>& message) noexcept;
@@ -64,6 +74,8 @@ class IcmpRelayEnd : public IcmpRelay {
                    std::span<const std::byte> payload) noexcept;
 
   std::unique_ptr<Loop::Watch> ring_watch_;
+  std::optional<LoopbackRing> loopback_ring_;
+  std::unique_ptr<Loop::Watch> loopback_ring_watch_;
   std::optional<IpsecPolicies> policies_;
   std::unique_ptr<Loop::Watch> policies_watch_;
   Fd frames_;  // for shortcuts

@@ -1,5 +1,7 @@
 // What comes to the relay through a ring, and what does not, with real sockets.
 #include "carrier/relay_testing.h"
+#include "io/packet_ring.h"
+#include "linux/kernel_version.h"
 #include "linux/sysctl.h"
 
 namespace warren::carrier {
@@ -21,6 +23,26 @@ class IcmpRelayRingTest : public IcmpRelayTest {
     ASSERT_EQ(::sendto(fd.get(), message.data(), message.size(), 0,
                        reinterpret_cast<const sockaddr*>(&name), length),
               static_cast<ssize_t>(message.size()));
+  }
+  // Counts echo requests that IP of the server's machine has to do with.
+  void count_requests() const {
+    (void)run_on_server(
+        "nft 'add table ip seen; add chain ip seen arrived { type filter hook prerouting priority "
+        "0; "
+        "}; add rule ip seen arrived icmp type echo-request counter'");
+  }
+  [[nodiscard]] int requests() const {
+    const auto text = run_on_server("nft list table ip seen");
+    const auto at = text.find("counter packets ");
+    return at == std::string::npos ? -1 : std::atoi(text.c_str() + at + 16);
+  }
+  [[nodiscard]] std::string run_on_server(const std::string& command) const {
+    const auto scope = NetnsScope::enter(server_.get());
+    std::string text;
+    auto* output = ::popen(command.c_str(), "r");  // NOLINT
+    for (int c = std::getc(output); c != EOF; c = std::getc(output)) text += static_cast<char>(c);
+    EXPECT_EQ(::pclose(output), 0) << command;
+    return text;
   }
   void forward_packets(const Fd& netns, bool on) const {
     const auto scope = NetnsScope::enter(netns.get());
@@ -50,13 +72,38 @@ TEST_P(IcmpRelayRingTest, EachMessageComesOnceThroughRingOrSocket) {
     send_request(5, pattern(size, 1), IP_PMTUDISC_DONT);
     expect_once(pattern(size, 1));
   }
-  for (const std::size_t size : {1473, 1900, 1960, 5000}) {  // fragments, some of which fit whole
+  for (const std::size_t size : {1473, 1900, 1944, 5000}) {  // fragments, some of which fit whole
     send_request(5, pattern(size), IP_PMTUDISC_DONT);
     expect_once(pattern(size));
   }
   EXPECT_EQ(server.counters().damaged.value(), 0U);
   EXPECT_EQ(server.counters().opened.value(), 1U);
   EXPECT_EQ(server.counters().overrun.value(), 0U);
+}
+
+/// IP sees the first message of a conversation, for the relay's rules; those that follow are in the ring.
+TEST_P(IcmpRelayRingTest, WhatTheRingHasIsDroppedOnArrival) {
+  const auto server = run_server(open_server_config());
+  const auto service = this->service();
+  count_requests();
+  constexpr int messages = 40;
+  for (int i = 0; i < messages; ++i) {
+    send_request(5, pattern(100, static_cast<unsigned>(i)), IP_PMTUDISC_DO);
+    ASSERT_EQ(service.receive_bytes(), pattern(100, static_cast<unsigned>(i)));
+  }
+  const auto seen = requests();
+  EXPECT_GE(seen, 1);
+  EXPECT_LT(seen, messages / 2) << "once in five seconds";
+  // What the ring does not take is no part of that, nor are others that look like it.
+  send_request(5, pattern(100), IP_PMTUDISC_DONT);
+  EXPECT_EQ(service.receive_bytes(), pattern(100));
+  send_request(5, pattern(3000), IP_PMTUDISC_DONT);
+  EXPECT_EQ(service.receive_bytes(), pattern(3000));
+  const auto pinger = this->pinger();
+  pinger.send(server_host(), pinger.request(ordinary, 5, pattern(100)));
+  EXPECT_EQ(pinger.reply(5), pattern(100));
+  EXPECT_GE(requests(), seen + 3);
+  EXPECT_EQ(server.counters().opened.value(), 1U);
 }
 
 TEST_P(IcmpRelayRingTest, WhatIsForOthersIsLeftAlone) {
@@ -88,6 +135,89 @@ TEST_P(IcmpRelayRingTest, BothSidesDoWithoutIfTold) {
   service.send(request->from, pattern(200));
   EXPECT_EQ(program.receive_bytes(), pattern(200));
   EXPECT_EQ(client.counters().ring.value() + server.counters().ring.value(), 0U);
+  EXPECT_EQ(client.counters().local_ring.value() + server.counters().local_ring.value(), 0U);
+}
+
+TEST_P(IcmpRelayRingTest, LocalProgramsComeOnceThroughRingOrSocket) {
+  if (!kernel_is_at_least(6, 2)) GTEST_SKIP() << "a ring for local programs needs kernel 6.2";
+  const auto client = run_client(client_config());
+  const auto server = run_server(open_server_config());
+  const auto service = this->service();
+  const auto program = this->program();
+  const auto expect_both_ways = [&](const Bytes& bytes, std::size_t segment) {
+    const auto parts = segment == 0 ? std::size_t{1} : (bytes.size() + segment - 1) / segment;
+    const auto part = [&](std::size_t i) {
+      const auto begin = bytes.begin() + static_cast<std::ptrdiff_t>(i * segment);
+      const auto size = segment == 0 ? bytes.size() : std::min(segment, bytes.size() - i * segment);
+      return Bytes(begin, begin + static_cast<std::ptrdiff_t>(size));
+    };
+    program.send_segmented(loopback(relay_port), bytes, static_cast<std::uint16_t>(segment));
+    SocketAddress from;
+    for (std::size_t i = 0; i < parts; ++i) {
+      const auto request = service.receive();
+      ASSERT_TRUE(request);
+      EXPECT_EQ(request->bytes, part(i));
+      from = request->from;
+    }
+    service.send_segmented(from, bytes, static_cast<std::uint16_t>(segment));
+    for (std::size_t i = 0; i < parts; ++i) EXPECT_EQ(program.receive_bytes(), part(i));
+  };
+  std::uint64_t expected = 0;
+  for (const auto& [size, segment] : {std::pair<std::size_t, std::size_t>{1400, 0},
+                                      {0, 0},
+                                      {5000, 0},
+                                      {250, 100},
+                                      {4200, 1400}}) {
+    expect_both_ways(pattern(size), segment);
+    if (size + 28 <= PacketRing::max_packet) ++expected;
+    EXPECT_EQ(client.counters().local_ring.value(), expected) << size;
+    EXPECT_EQ(server.counters().local_ring.value(), expected) << size;
+  }
+  EXPECT_EQ(server.counters().opened.value(), 1U);
+  EXPECT_EQ(client.counters().overrun.value() + server.counters().overrun.value(), 0U);
+}
+
+/// The ring belongs to the loopback device.
+TEST_P(IcmpRelayRingTest, ProgramsOnOtherMachinesComeThroughSockets) {
+  auto config = client_config();
+  config.listen = address("10.7.0.1", relay_port);
+  const auto client = run_client(config);
+  const auto server = run_server(open_server_config());
+  const auto service = this->service();
+  const Program elsewhere(server_.get(), address("10.7.0.2", 0));
+  elsewhere.send(config.listen, pattern(100));
+  const auto request = service.receive();
+  ASSERT_TRUE(request);
+  service.send(request->from, pattern(200));
+  EXPECT_EQ(elsewhere.receive_bytes(), pattern(200));
+  EXPECT_EQ(client.counters().local_ring.value(), 0U);
+}
+
+/// A service says other things to other programs, and a conversation that has ended gets no more.
+TEST_P(IcmpRelayRingTest, RepliesAreForTheConversationThatAsked) {
+  auto config = open_server_config();
+  config.limits.conversations = 1;
+  const auto client = run_client(client_config());
+  const auto server = run_server(config);
+  const auto service = this->service();
+  const Program stranger(server_.get(), loopback(0));
+  stranger.send(loopback(service_port), pattern(1));
+  const auto from_stranger = service.receive();
+  ASSERT_TRUE(from_stranger);
+  const auto program = this->program();
+  program.send(loopback(relay_port), pattern(2));
+  const auto first = service.receive();
+  ASSERT_TRUE(first);
+  service.send(from_stranger->from, pattern(3));
+  EXPECT_EQ(stranger.receive_bytes(), pattern(3));
+  const auto another = this->program();  // takes the place of the first, which nobody has answered
+  another.send(loopback(relay_port), pattern(4));
+  const auto second = service.receive();
+  ASSERT_TRUE(second);
+  service.send(first->from, pattern(5));
+  service.send(second->from, pattern(6));
+  EXPECT_EQ(another.receive_bytes(), pattern(6));
+  EXPECT_FALSE(program.receive(0ms));
 }
 
 /// Where addresses are translated, replies have to go through that first.

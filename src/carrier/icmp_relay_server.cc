@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <set>
 
 #include "carrier/conversations.h"
@@ -52,6 +53,7 @@ class Server final : public IcmpRelayEnd {
       : IcmpRelayEnd(loop),
         config_(config),
         conversations_(config.limits.conversations),
+        by_port_(std::size_t{1} << 16, nullptr),
         tick_(loop, [this] { on_tick(); }) {}
 
   Result<> start();
@@ -62,6 +64,7 @@ class Server final : public IcmpRelayEnd {
   struct Service {
     Fd fd;
     std::unique_ptr<Loop::Watch> watch;
+    SocketAddress local;         // of the socket
     std::uint16_t sequence = 0;  // as it arrived, for `tutu`
     IcmpShortcut shortcut;
   };
@@ -69,15 +72,22 @@ class Server final : public IcmpRelayEnd {
 
   void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept override;
   void leave_ring(std::string_view why) noexcept override;
-  void on_replies(const IcmpSocket& socket, Table::Entry& conversation) noexcept;
+  void carry(const LoopbackRing::Datagram& datagram) noexcept override;
+  void on_replies(Table::Entry& conversation) noexcept;
+  void write_replies(Table::Entry& conversation, std::span<const std::byte> payload,
+                     std::size_t segment_size) noexcept;
   [[nodiscard]] bool may_open(const EchoMessage& message) const noexcept;
-  Table::Entry* open_conversation(const IcmpSocket& socket, const ClientFlow& flow) noexcept;
+  Table::Entry* open_conversation(const ClientFlow& flow) noexcept;
+  bool connect(Table::Entry& conversation) noexcept;
+  void close_conversation(const Table::Entry& conversation) noexcept;
+  Result<> start_loopback_ring();
   void on_tick();
 
   const IcmpRelayServerConfig config_;
   std::optional<EchoDiverter> diverter_;
   std::optional<EchoDiverter> ring_has_;  // while there is a ring
   Table conversations_;
+  std::vector<Table::Entry*> by_port_;  // of the socket; with a loopback ring
   Timer tick_;
 };
 
@@ -85,7 +95,7 @@ Result<> Server::start() {
   std::vector<Tag> tags;
   for (const auto& user : config_.users) tags.push_back(user.tag);
   if (config_.limits.ring && open_ring(IcmpDirection::request, tags)) {
-    auto dropped = EchoDiverter::drop_what_ring_has(tags);
+    auto dropped = EchoDiverter::drop_what_ring_has(IcmpDirection::request, tags);
     if (!dropped) return tl::unexpected(dropped.error());
     ring_has_.emplace(std::move(*dropped));
   }
@@ -93,14 +103,28 @@ Result<> Server::start() {
   if (!diverter) return tl::unexpected(diverter.error());
   diverter_.emplace(std::move(*diverter));
   if (auto opened = open_icmp(IcmpDirection::request, tags); !opened) return opened;
+  if (config_.limits.ring)
+    if (auto started = start_loopback_ring(); !started) return started;
   on_tick();
   return {};
 }
 
+// One for all services, where all of them are programs of this machine.
+Result<> Server::start_loopback_ring() {
+  std::vector<SocketAddress> services;
+  for (const auto& user : config_.users) {
+    if (std::ranges::find(services, user.to) != services.end()) continue;
+    const auto& ip = user.to.ip;
+    if (ip.ipv6 || ip == IpAddress{} || !is_local(ip)) return {};
+    services.push_back(user.to);
+  }
+  if (services.size() > LoopbackRing::max_services) return {};
+  return use_loopback_ring(LoopbackRing::from(services));
+}
+
 void Server::leave_ring(std::string_view why) noexcept {
   ring_has_.reset();
-  close_ring();
-  log::info("{}; all messages come through raw sockets", why);
+  close_ring(why);
 }
 
 void Server::restore(const IcmpSocket& socket, const EchoMessage& message) noexcept {
@@ -114,7 +138,7 @@ void Server::restore(const IcmpSocket& socket, const EchoMessage& message) noexc
       socket.answer_ping(icmp_out_, message);
       return;
     }
-    conversation = open_conversation(socket, flow);
+    conversation = open_conversation(flow);
     if (conversation == nullptr) {
       counters_.table_full.add(1);
       return;
@@ -131,28 +155,66 @@ bool Server::may_open(const EchoMessage& message) const noexcept {
 }
 
 // Where no descriptor is to be had, or no memory, the table is as good as full.
-Server::Table::Entry* Server::open_conversation(const IcmpSocket& socket,
-                                                const ClientFlow& flow) noexcept {
-  auto* entry = conversations_.insert(flow, loop_.now(), [this](Table::Entry&) {
+Server::Table::Entry* Server::open_conversation(const ClientFlow& flow) noexcept {
+  auto* entry = conversations_.insert(flow, loop_.now(), [this](Table::Entry& evicted) {
     flush_in();  // its descriptor and address may be in use there
     counters_.evicted.add(1);
+    close_conversation(evicted);
   });
   if (entry == nullptr) return nullptr;
-  entry->value.fd = open_udp_connection(config_.users[flow.user].to);
-  if (entry->value.fd) {
-    auto watch =
-        loop_.watch(entry->value.fd.get(), [this, &socket, entry] { on_replies(socket, *entry); });
-    if (watch) {
-      entry->value.watch = std::move(*watch);
-      counters_.opened.add(1);
-      return entry;
-    }
+  if (connect(*entry)) {
+    counters_.opened.add(1);
+    return entry;
   }
   conversations_.erase(*entry);
   return nullptr;
 }
 
-void Server::on_replies(const IcmpSocket& socket, Table::Entry& conversation) noexcept {
+bool Server::connect(Table::Entry& conversation) noexcept {
+  auto& service = conversation.value;
+  service.fd = open_udp_connection(config_.users[conversation.key.user].to);
+  if (!service.fd) return false;
+  auto watch = loop_.watch(service.fd.get(), [this, &conversation] { on_replies(conversation); });
+  if (!watch) return false;
+  service.watch = std::move(*watch);
+  if (!has_loopback_ring()) return true;
+  sockaddr_storage name{};
+  socklen_t length = sizeof name;
+  if (::getsockname(service.fd.get(), reinterpret_cast<sockaddr*>(&name), &length) != 0 ||
+      !LoopbackRing::stand_beside(service.fd.get()))
+    return false;
+  service.local = SocketAddress::from(name);
+  by_port_[service.local.port] = &conversation;
+  return true;
+}
+
+void Server::close_conversation(const Table::Entry& conversation) noexcept {
+  by_port_[conversation.value.local.port] = nullptr;
+}
+
+void Server::on_replies(Table::Entry& conversation) noexcept {
+  for (int batch = 0; batch < max_batches; ++batch) {
+    const auto count = in_.receive(conversation.value.fd.get());
+    if (count == 0 && errno != EAGAIN) counters_.failed.add(1);  // "connection refused"
+    for (std::size_t i = 0; i < count; ++i)
+      write_replies(conversation, in_.data(i), in_.segment_size(i));
+    flush_out();
+    if (count < ReceiveBatch::capacity) break;
+  }
+}
+
+// A service may have others to talk to on this machine.
+void Server::carry(const LoopbackRing::Datagram& datagram) noexcept {
+  auto* conversation = by_port_[datagram.to.port];
+  if (conversation == nullptr || conversation->value.local != datagram.to ||
+      config_.users[conversation->key.user].to != datagram.from)
+    return;
+  counters_.local_ring.add(1);
+  write_replies(*conversation, datagram.payload, datagram.segment_size);
+}
+
+void Server::write_replies(Table::Entry& conversation, std::span<const std::byte> payload,
+                           std::size_t segment_size) noexcept {
   const auto& flow = conversation.key;
   const EchoTarget target{.fields = {.direction = IcmpDirection::reply,
                                      .identifier = flow.identifier,
@@ -160,20 +222,16 @@ void Server::on_replies(const IcmpSocket& socket, Table::Entry& conversation) no
                           .user = flow.user,
                           .to = flow.client,
                           .from = &flow.local};
-  for (int batch = 0; batch < max_batches; ++batch) {
-    const auto count = in_.receive(conversation.value.fd.get());
-    if (count == 0 && errno != EAGAIN) counters_.failed.add(1);  // "connection refused"
-    for (std::size_t i = 0; i < count; ++i)
-      write_messages(i, socket, target, conversation.value.shortcut);
-    flush_out();
-    if (count != 0) conversations_.touch(conversation, loop_.now(), true);
-    if (count < ReceiveBatch::capacity) break;
-  }
+  conversations_.touch(conversation, loop_.now(), true);
+  write_messages(payload, segment_size, *icmp_[flow.client.ip.ipv6 ? 1 : 0], target,
+                 conversation.value.shortcut);
 }
 
 void Server::on_tick() {
-  conversations_.expire(loop_.now() - config_.limits.idle,
-                        [this](Table::Entry&) { counters_.expired.add(1); });
+  conversations_.expire(loop_.now() - config_.limits.idle, [this](Table::Entry& conversation) {
+    counters_.expired.add(1);
+    close_conversation(conversation);
+  });
   tick_.set(loop_.now() + std::min(config_.limits.idle / 4, std::chrono::milliseconds(5000)));
 }
 

@@ -12,6 +12,7 @@
 #include "carrier/echo_diverter.h"
 #include "carrier/icmp_filter.h"
 #include "io/sent_frame.h"
+#include "io/socket_filter.h"
 #include "wire/icmp.h"
 #include "wire/ipv4.h"
 
@@ -34,12 +35,6 @@ Tag diverted_tag(Tag tag, bool ipv6) {
   tag.value = wire::network(wire::fold(moved));
   if (tag.value == 0xffff) tag.value = 0;  // as the filter's remainder says it
   return tag;
-}
-
-IpAddress address4(std::span<const std::byte, 4> bytes) noexcept {
-  IpAddress address;
-  std::memcpy(address.bytes.data(), bytes.data(), bytes.size());
-  return address;
 }
 
 // Sorts out by type before a copy is made for this socket.
@@ -75,15 +70,13 @@ Result<> prepare_sending(int fd) {
   return {};
 }
 
-Result<> attach(int fd, std::vector<sock_filter> filter) {
-  const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
-  if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
-    return fail_errno("attach a filter to a raw ICMP socket");
+Result<> pass(int fd, const SocketFilter& filter) {
+  if (!attach(fd, filter)) return fail_errno("attach a filter to a raw ICMP socket");
   return {};
 }
 
 Result<> prepare(int fd, bool ipv6, std::uint8_t type, std::span<const Tag> tags) {
-  if (auto attached = attach(fd, make_icmp_filter(ipv6, type, tags)); !attached) return attached;
+  if (auto attached = pass(fd, make_icmp_filter(ipv6, type, tags)); !attached) return attached;
   if (auto ready = prepare_sending(fd); !ready) return ready;
   if (auto enabled = enable_sent_frames(fd, ipv6); !enabled) return enabled;
   return pass_one_type(fd, ipv6, type);
@@ -115,13 +108,13 @@ Result<IcmpSocket> IcmpSocket::open(bool ipv6, IcmpDirection receives, std::span
 
 Result<PacketRing> IcmpSocket::open_ring(IcmpDirection receives, std::span<const Tag> tags) {
   const auto type = receives == IcmpDirection::request ? request_type(false) : reply_type(false);
-  return PacketRing::open(ETHERTYPE_IP, make_ring_filter(type, tags));
+  return PacketRing::open({.protocol = ETHERTYPE_IP}, make_ring_filter(type, tags));
 }
 
 Result<> IcmpSocket::stand_beside_ring(bool ring) {
   const auto type = reply_type(ipv6_);
-  return attach(fd(),
-                ring ? make_filter_beside_ring(type, tags_) : make_icmp_filter(ipv6_, type, tags_));
+  return pass(fd(),
+              ring ? make_filter_beside_ring(type, tags_) : make_icmp_filter(ipv6_, type, tags_));
 }
 
 Result<Fd> open_packet_socket() {
@@ -146,7 +139,7 @@ std::optional<EchoMessage> IcmpSocket::read(ReceiveBatch& batch, std::size_t i) 
   if (!ipv6_) {
     const auto ip = wire::Ipv4Editor::parse(bytes);
     if (!ip) return std::nullopt;
-    return read(ip->payload(), {}, source, address4(ip->destination()));
+    return read(ip->payload(), {}, source, ipv4(ip->destination()));
   }
   const auto local = batch.local(i);
   if (!local) return std::nullopt;
@@ -160,8 +153,7 @@ std::optional<EchoMessage> IcmpSocket::read(ReceiveBatch& batch, std::size_t i) 
 std::optional<EchoMessage> IcmpSocket::read_packet(std::span<std::byte> packet) const noexcept {
   const auto ip = wire::Ipv4Editor::parse(packet);
   if (!ip || !wire::is_valid(wire::sum_bytes(ip->header()))) return std::nullopt;
-  auto message =
-      read(ip->payload(), {}, {.ip = address4(ip->source())}, address4(ip->destination()));
+  auto message = read(ip->payload(), {}, {.ip = ipv4(ip->source())}, ipv4(ip->destination()));
   if (message) message->not_routed = true;
   return message;
 }

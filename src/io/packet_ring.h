@@ -1,4 +1,4 @@
-/// Packets from all devices in memory that the kernel shares: no system call for each, and one copy
+/// Packets from devices in memory that the kernel shares: no system call for each, and one copy
 /// (AF_PACKET, PACKET_RX_RING, TPACKET_V2; packet(7), Documentation/networking/packet_mmap.rst).
 ///
 /// The ring sees what IP sees, from the IP header on, and it sees it before firewall and routing do:
@@ -20,6 +20,7 @@
 #include <span>
 
 #include <warren/fd.h>
+#include <warren/offload_header.h>
 #include <warren/result.h>
 
 namespace warren {
@@ -28,16 +29,26 @@ namespace warren {
 class PacketRing {
  public:
   static constexpr std::size_t capacity = 4096;    ///< packets
-  static constexpr std::size_t max_packet = 1960;  ///< longer ones are cut
+  static constexpr std::size_t max_packet = 1944;  ///< bytes; longer ones are cut
 
-  /// `protocol`: ETH_P_IP and the like. Of those packets, the ones that pass the filter. Needs
-  /// CAP_NET_RAW now, and no privilege later.
-  [[nodiscard]] static Result<PacketRing> open(std::uint16_t protocol,
+  struct Source {
+    std::uint16_t protocol = 0;  ///< ETH_P_IP and the like
+    /// Of all devices the ring has what was ready for a wire. Of one device it tells what the kernel
+    /// leaves for later (kernel 6.2 for UDP), and the filter begins at the link-layer header.
+    int device = 0;
+  };
+  struct Packet {
+    std::span<std::byte> bytes;  ///< from the IP header on; it may be changed
+    OffloadHeader offload;       ///< of one device; positions are of no use
+  };
+
+  /// Of those packets, the ones that pass the filter. Needs CAP_NET_RAW now, and no privilege later.
+  [[nodiscard]] static Result<PacketRing> open(const Source& source,
                                                std::span<const sock_filter> filter);
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }  ///< readable where next() gives one
-  /// The next packet, which may be changed; good until release(). Nothing where there is none.
-  [[nodiscard]] std::optional<std::span<std::byte>> next() noexcept;
+  /// The next packet; good until release(). Nothing where there is none.
+  [[nodiscard]] std::optional<Packet> next() noexcept;
   /// Gives all that next() gave back to the kernel.
   void release() noexcept;
   /// How many packets found no room before those that next() gave, since the last call.
@@ -48,11 +59,13 @@ class PacketRing {
     void operator()(std::byte* memory) const noexcept;
   };
 
-  PacketRing(Fd fd, std::byte* memory) : fd_(std::move(fd)), memory_(memory) {}
+  PacketRing(Fd fd, std::byte* memory, bool offloads)
+      : fd_(std::move(fd)), memory_(memory), offloads_(offloads) {}
   [[nodiscard]] std::byte* frame(std::size_t i) const noexcept;
 
   Fd fd_;
   std::unique_ptr<std::byte, Unmap> memory_;
+  bool offloads_;
   std::size_t next_ = 0;
   std::size_t taken_ = 0;  // the frames before next_
   bool losing_ = false;    // a frame said so

@@ -27,7 +27,7 @@ class PacketRingTest : public ::testing::Test {
     netns_ = std::move(*create_netns());
     ASSERT_TRUE(netlink::Socket::open(netns_.get())->set_up("lo", true));
     const auto scope = NetnsScope::enter(netns_.get());
-    auto ring = PacketRing::open(ETHERTYPE_IP, udp_filter);
+    auto ring = PacketRing::open({.protocol = ETHERTYPE_IP}, udp_filter);
     ASSERT_TRUE(ring) << ring.error().message;
     ring_.emplace(std::move(*ring));
     sender_ = open_udp_connection({.ip = *IpAddress::parse("127.0.0.1"), .port = 9});
@@ -39,9 +39,9 @@ class PacketRingTest : public ::testing::Test {
   }
   std::optional<std::uint32_t> receive() {
     const auto packet = ring_->next();
-    if (!packet || packet->size() != 28 + sizeof(std::uint32_t)) return std::nullopt;
+    if (!packet || packet->bytes.size() != 28 + sizeof(std::uint32_t)) return std::nullopt;
     std::uint32_t number = 0;
-    std::memcpy(&number, packet->data() + 28, sizeof number);
+    std::memcpy(&number, packet->bytes.data() + 28, sizeof number);
     return number;
   }
 

@@ -4,13 +4,22 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string>
 
 #include <warren/address.h>
 
 namespace warren {
+
+/// As it stands in a header.
+[[nodiscard]] inline IpAddress ipv4(std::span<const std::byte, 4> bytes) noexcept {
+  IpAddress address;
+  std::memcpy(address.bytes.data(), bytes.data(), bytes.size());
+  return address;
+}
 
 struct SocketAddress {
   IpAddress ip;

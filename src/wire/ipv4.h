@@ -22,6 +22,8 @@ class Ipv4 {
   static constexpr std::uint16_t total_length_at = 2;
   static constexpr std::uint16_t fragment_word_at = 6;
   static constexpr std::uint16_t protocol_at = 9;
+  static constexpr std::uint16_t source_at = 12;
+  static constexpr std::uint16_t destination_at = 16;
   static constexpr std::uint16_t dont_fragment = 0x4000;   ///< in fragment_word()
   static constexpr std::uint16_t more_fragments = 0x2000;  ///< in fragment_word()
   static constexpr std::uint16_t offset_mask = 0x1fff;     ///< in fragment_word(), units of 8 bytes
@@ -56,10 +58,10 @@ class Ipv4 {
   [[nodiscard]] std::uint8_t protocol() const noexcept { return load8(p_ + protocol_at); }
   [[nodiscard]] std::uint16_t checksum() const noexcept { return load_raw<std::uint16_t>(p_ + 10); }
   [[nodiscard]] std::span<Byte, 4> source() const noexcept {
-    return std::span<Byte, 4>(p_ + 12, 4);
+    return std::span<Byte, 4>(p_ + source_at, 4);
   }
   [[nodiscard]] std::span<Byte, 4> destination() const noexcept {
-    return std::span<Byte, 4>(p_ + 16, 4);
+    return std::span<Byte, 4>(p_ + destination_at, 4);
   }
   [[nodiscard]] std::span<Byte> header() const noexcept { return {p_, header_length()}; }
   [[nodiscard]] std::span<Byte> options() const noexcept {

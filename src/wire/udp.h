@@ -12,6 +12,7 @@ template <AnyByte Byte>
 class Udp {
  public:
   static constexpr std::size_t header_length = 8;
+  static constexpr std::uint16_t destination_at = 2;
   static constexpr std::uint16_t checksum_at = 6;
 
   /// Nothing where the datagram is longer than `bytes`, the payload of the IP packet.
@@ -25,7 +26,9 @@ class Udp {
   explicit Udp(Byte* header) noexcept : p_(header) {}
 
   [[nodiscard]] std::uint16_t source_port() const noexcept { return load16(p_); }
-  [[nodiscard]] std::uint16_t destination_port() const noexcept { return load16(p_ + 2); }
+  [[nodiscard]] std::uint16_t destination_port() const noexcept {
+    return load16(p_ + destination_at);
+  }
   /// Header included.
   [[nodiscard]] std::uint16_t length() const noexcept { return load16(p_ + 4); }
   /// In memory order. 0: the sender made none.
@@ -44,7 +47,7 @@ class Udp {
   void set_destination_port(std::uint16_t value) const noexcept
     requires WritableByte<Byte>
   {
-    store16(p_ + 2, value);
+    store16(p_ + destination_at, value);
   }
   void set_length(std::uint16_t value) const noexcept
     requires WritableByte<Byte>
