@@ -77,10 +77,12 @@ class PacketIoTest : public ::testing::TestWithParam<bool> {
 TEST_P(PacketIoTest, AReadEndsWhenTheTimeIsUp) {
   auto in = std::move(*SyncReader::create(*tun_));
   std::span<std::byte> packet;
-  while (in.read(packet, 1ms) == ReadStatus::packet) {
+  for (const auto limit : {1ms, 0ms}) {
+    ReadStatus status;
+    while ((status = in.read(packet, limit)) == ReadStatus::packet) {
+    }  // the kernel sends some of its own
+    EXPECT_EQ(status, ReadStatus::empty);
   }
-  EXPECT_EQ(in.read(packet, 1ms), ReadStatus::empty);
-  EXPECT_EQ(in.read(packet, 0ms), ReadStatus::empty);
 }
 
 TEST_P(PacketIoTest, AReadIsInterruptedFromAnotherThread) {
