@@ -46,12 +46,11 @@ class Client final : public IcmpRelayEnd {
   static constexpr std::size_t identifiers = 0xffff;  // 1 to 0xffff
 
   void on_datagrams() noexcept;
-  void carry(const Peer& peer, std::span<const std::byte> payload,
-             std::size_t segment_size) noexcept;
   void carry(const LoopbackRing::Datagram& datagram) noexcept override {
     counters_.local_ring.add(1);
-    carry({.remote = datagram.from, .local = {}}, datagram.payload, datagram.segment_size);
+    send({datagram.from, IpAddress{}}, datagram);
   }
+  void send(const Peer& peer, const LoopbackRing::Datagram& datagram) noexcept;
   void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept override;
   Table::Entry* open_conversation(const Peer& peer) noexcept;
   void close_conversation(Table::Entry& entry) noexcept;
@@ -112,16 +111,16 @@ Result<> Client::start() {
 void Client::on_datagrams() noexcept {
   for (int batch = 0; batch < max_batches; ++batch) {
     const auto count = in_.receive(udp_.get());
-    for (std::size_t i = 0; i < count; ++i)
-      carry({.remote = in_.sender(i), .local = in_.local(i).value_or(IpAddress{})}, in_.data(i),
-            in_.segment_size(i));
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto datagram = received(i);
+      send({datagram.from, datagram.to.ip}, datagram);
+    }
     flush_out();
     if (count < ReceiveBatch::capacity) break;
   }
 }
 
-void Client::carry(const Peer& peer, std::span<const std::byte> payload,
-                   std::size_t segment_size) noexcept {
+void Client::send(const Peer& peer, const LoopbackRing::Datagram& datagram) noexcept {
   const IcmpSocket* socket = server_ ? socket_for(*server_) : nullptr;
   if (socket == nullptr) {
     counters_.no_server.add(1);
@@ -139,7 +138,7 @@ void Client::carry(const Peer& peer, std::span<const std::byte> payload,
   const auto identifier = conversation->value.identifier;
   const EchoFields fields{
       .direction = IcmpDirection::request, .identifier = identifier, .sequence = identifier};
-  write_messages(payload, segment_size, *socket, {.fields = fields, .to = *server_},
+  write_messages(datagram, *socket, {.fields = fields, .to = *server_},
                  conversation->value.shortcut);
 }
 

@@ -145,24 +145,36 @@ void IcmpRelayEnd::on_loopback_ring() noexcept {
   }
 }
 
-void IcmpRelayEnd::write_messages(std::span<const std::byte> payload, std::size_t segment_size,
-                                  const IcmpSocket& socket, const EchoTarget& target,
-                                  IcmpShortcut& shortcut) noexcept {
-  do {
-    const auto size = segment_size == 0 ? payload.size() : std::min(segment_size, payload.size());
-    write_message(socket, target, shortcut, payload.first(size));
-    payload = payload.subspan(size);
-  } while (!payload.empty());
+LoopbackRing::Datagram IcmpRelayEnd::received(std::size_t i) noexcept {
+  return {.from = in_.sender(i),
+          .to = {.ip = in_.local(i).value_or(IpAddress{})},
+          .payload = in_.data(i),
+          .segment_size = in_.segment_size(i)};
+}
+
+// Where there are several, the first is in front of the second.
+void IcmpRelayEnd::write_messages(const LoopbackRing::Datagram& datagram, const IcmpSocket& socket,
+                                  const EchoTarget& target, IcmpShortcut& shortcut) noexcept {
+  auto rest = datagram.payload;
+  if (datagram.segment_size == 0 || datagram.segment_size >= rest.size()) {
+    write_message(socket, target, shortcut, rest, datagram.room);
+    return;
+  }
+  while (!rest.empty()) {
+    const auto payload = rest.first(std::min(datagram.segment_size, rest.size()));
+    rest = rest.subspan(payload.size());
+    write_message(socket, target, shortcut, payload, 0);
+  }
 }
 
 void IcmpRelayEnd::write_message(const IcmpSocket& socket, const EchoTarget& target,
-                                 IcmpShortcut& shortcut,
-                                 std::span<const std::byte> payload) noexcept {
+                                 IcmpShortcut& shortcut, std::span<const std::byte> payload,
+                                 std::size_t room) noexcept {
   using Way = IcmpShortcut::Way;
   if (!icmp_out_.fits(2)) flush_out();
   const auto way = frames_ ? shortcut.choose(payload.size(), loop_.now(), epoch_) : Way::socket;
   if (way == Way::frame)
-    shortcut.write(icmp_out_, frames_.get(), target.fields, socket.tag(target.user), payload);
+    shortcut.write(icmp_out_, frames_.get(), target.fields, socket.tag(target.user), payload, room);
   else if (way == Way::socket)
     socket.write(icmp_out_, target, payload);
   else

@@ -45,10 +45,11 @@ class IcmpRelayEnd : public IcmpRelay {
   virtual void carry(const LoopbackRing::Datagram& datagram) noexcept = 0;
   /// Takes a message that arrived; `message.payload` is good until flush_in().
   virtual void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept = 0;
-  /// Puts the datagrams that `payload` is made of into `icmp_out_`, each as a message.
-  void write_messages(std::span<const std::byte> payload, std::size_t segment_size,
-                      const IcmpSocket& socket, const EchoTarget& target,
-                      IcmpShortcut& shortcut) noexcept;
+  /// What is at `i` in `in_`.
+  [[nodiscard]] LoopbackRing::Datagram received(std::size_t i) noexcept;
+  /// Puts a datagram, or each of those that it stands for, into `icmp_out_` as a message.
+  void write_messages(const LoopbackRing::Datagram& datagram, const IcmpSocket& socket,
+                      const EchoTarget& target, IcmpShortcut& shortcut) noexcept;
   void flush_out() noexcept;
   void flush_in() noexcept { counters_.add_in(udp_out_.flush()); }
 
@@ -69,7 +70,7 @@ class IcmpRelayEnd : public IcmpRelay {
   void on_policies() noexcept;
   void take(const IcmpSocket& socket, const std::optional<EchoMessage>& message) noexcept;
   void write_message(const IcmpSocket& socket, const EchoTarget& target, IcmpShortcut& shortcut,
-                     std::span<const std::byte> payload) noexcept;
+                     std::span<const std::byte> payload, std::size_t room) noexcept;
   void send_sample(const IcmpSocket& socket, const EchoTarget& target, IcmpShortcut& shortcut,
                    std::span<const std::byte> payload) noexcept;
 

@@ -74,8 +74,7 @@ class Server final : public IcmpRelayEnd {
   void leave_ring(std::string_view why) noexcept override;
   void carry(const LoopbackRing::Datagram& datagram) noexcept override;
   void on_replies(Table::Entry& conversation) noexcept;
-  void write_replies(Table::Entry& conversation, std::span<const std::byte> payload,
-                     std::size_t segment_size) noexcept;
+  void write_replies(Table::Entry& conversation, const LoopbackRing::Datagram& datagram) noexcept;
   [[nodiscard]] bool may_open(const EchoMessage& message) const noexcept;
   Table::Entry* open_conversation(const ClientFlow& flow) noexcept;
   bool connect(Table::Entry& conversation) noexcept;
@@ -196,8 +195,7 @@ void Server::on_replies(Table::Entry& conversation) noexcept {
   for (int batch = 0; batch < max_batches; ++batch) {
     const auto count = in_.receive(conversation.value.fd.get());
     if (count == 0 && errno != EAGAIN) counters_.failed.add(1);  // "connection refused"
-    for (std::size_t i = 0; i < count; ++i)
-      write_replies(conversation, in_.data(i), in_.segment_size(i));
+    for (std::size_t i = 0; i < count; ++i) write_replies(conversation, received(i));
     flush_out();
     if (count < ReceiveBatch::capacity) break;
   }
@@ -210,11 +208,11 @@ void Server::carry(const LoopbackRing::Datagram& datagram) noexcept {
       config_.users[conversation->key.user].to != datagram.from)
     return;
   counters_.local_ring.add(1);
-  write_replies(*conversation, datagram.payload, datagram.segment_size);
+  write_replies(*conversation, datagram);
 }
 
-void Server::write_replies(Table::Entry& conversation, std::span<const std::byte> payload,
-                           std::size_t segment_size) noexcept {
+void Server::write_replies(Table::Entry& conversation,
+                           const LoopbackRing::Datagram& datagram) noexcept {
   const auto& flow = conversation.key;
   const EchoTarget target{.fields = {.direction = IcmpDirection::reply,
                                      .identifier = flow.identifier,
@@ -223,7 +221,7 @@ void Server::write_replies(Table::Entry& conversation, std::span<const std::byte
                           .to = flow.client,
                           .from = &flow.local};
   conversations_.touch(conversation, loop_.now(), true);
-  write_messages(payload, segment_size, *icmp_[flow.client.ip.ipv6 ? 1 : 0], target,
+  write_messages(datagram, *icmp_[flow.client.ip.ipv6 ? 1 : 0], target,
                  conversation.value.shortcut);
 }
 

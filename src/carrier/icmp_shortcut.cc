@@ -109,12 +109,21 @@ std::size_t IcmpShortcut::write_headers(std::byte* out, const EchoFields& fields
 }
 
 void IcmpShortcut::write(SendBatch& out, int packet_socket, const EchoFields& fields, Tag user,
-                         std::span<const std::byte> payload) const noexcept {
-  auto* headers = out.scratch();
-  const auto length = write_headers(headers, fields, user, payload);
+                         std::span<const std::byte> payload, std::size_t room) const noexcept {
   auto* bytes = const_cast<std::byte*>(payload.data());  // sendmsg() only reads
+  const SendBatch::Datagram frame{
+      .fd = packet_socket, .device = &device_, .headers = headers_length_};
+  const auto length = headers_length_ + echo_header_length;
+  if (length <= room) {  // one piece costs the kernel less than two
+    write_headers(bytes - length, fields, user, payload);
+    const iovec piece{bytes - length, length + payload.size()};
+    out.add(frame, {&piece, 1});
+    return;
+  }
+  auto* headers = out.scratch();
+  write_headers(headers, fields, user, payload);
   const std::array<iovec, 2> pieces{{{headers, length}, {bytes, payload.size()}}};
-  out.add({.fd = packet_socket, .device = &device_, .headers = headers_length_}, pieces);
+  out.add(frame, pieces);
 }
 
 }  // namespace warren::carrier

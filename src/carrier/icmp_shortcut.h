@@ -55,9 +55,9 @@ class IcmpShortcut {
   void refuse(std::size_t payload) noexcept { too_long_ = std::min(too_long_, payload); }
 
   /// Puts a message into `out`, whose fits(2) the caller has checked. `payload` stays where it is
-  /// until `out` is flushed.
+  /// until `out` is flushed; `room` bytes in front of it may be overwritten.
   void write(SendBatch& out, int packet_socket, const EchoFields& fields, Tag user,
-             std::span<const std::byte> payload) const noexcept;
+             std::span<const std::byte> payload, std::size_t room) const noexcept;
   /// All that stands in front of the payload, at `out`, which has SendBatch::scratch_size bytes. Its
   /// length.
   std::size_t write_headers(std::byte* out, const EchoFields& fields, Tag user,

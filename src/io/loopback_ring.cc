@@ -121,7 +121,8 @@ std::optional<LoopbackRing::Datagram> LoopbackRing::next() noexcept {
     return Datagram{.from = {.ip = ipv4(ip->source()), .port = udp->source_port()},
                     .to = {.ip = ipv4(ip->destination()), .port = udp->destination_port()},
                     .payload = udp->payload(),
-                    .segment_size = segmented ? packet->offload.gso_size : std::size_t{0}};
+                    .segment_size = segmented ? packet->offload.gso_size : std::size_t{0},
+                    .room = udp_at + wire::UdpView::header_length};
   }
   return std::nullopt;
 }

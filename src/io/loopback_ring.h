@@ -28,10 +28,11 @@ namespace warren {
 class LoopbackRing {
  public:
   struct Datagram {
-    SocketAddress from;
-    SocketAddress to;
-    std::span<const std::byte> payload;
-    std::size_t segment_size = 0;  ///< of the datagrams that it stands for; 0: of itself
+    SocketAddress from{};
+    SocketAddress to{};
+    std::span<const std::byte> payload{};
+    std::size_t segment_size = 0;  ///< of the datagrams that it stands for; 0: it is one
+    std::size_t room = 0;          ///< bytes in front of the payload that may be overwritten
   };
   static constexpr std::size_t max_services = 16;
 
@@ -43,7 +44,8 @@ class LoopbackRing {
   [[nodiscard]] static bool stand_beside(int udp) noexcept;
 
   [[nodiscard]] int fd() const noexcept { return ring_.fd(); }  ///< readable where next() gives one
-  /// The next datagram; good until release(). Nothing where there is none.
+  /// The next datagram, with room where its headers were; good until release(). Nothing where there is
+  /// none.
   [[nodiscard]] std::optional<Datagram> next() noexcept;
   /// As of a PacketRing.
   void release() noexcept { ring_.release(); }
