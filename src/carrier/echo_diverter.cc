@@ -44,10 +44,6 @@ constexpr std::int32_t drop_priority = divert_priority - 1;
 // Before connection tracking and everything else but the joining of fragments.
 constexpr std::int32_t arrival_priority = -300;
 
-std::span<const std::uint8_t> as_bytes(const std::uint16_t& value) {
-  return {reinterpret_cast<const std::uint8_t*>(&value), sizeof value};
-}
-
 constexpr std::uint32_t type_at = 0;
 constexpr std::uint32_t identifier_at = 4;
 constexpr std::uint32_t source_at = 8;
@@ -76,14 +72,12 @@ void require_tag(NftTransaction& rules, bool ipv6) {
 }
 
 void require_transport(NftTransaction& rules, bool ipv6) {
-  const std::uint8_t transport[] = {ipv6 ? wire::ip_protocol::icmpv6 : wire::ip_protocol::icmp};
   rules.load_meta(NFT_META_L4PROTO, scratch_register);
-  rules.require(scratch_register, transport);
+  rules.require_byte(scratch_register, ipv6 ? wire::ip_protocol::icmpv6 : wire::ip_protocol::icmp);
 }
 void require_network(NftTransaction& rules, bool ipv6) {
-  const std::uint8_t network[] = {ipv6 ? std::uint8_t{NFPROTO_IPV6} : std::uint8_t{NFPROTO_IPV4}};
   rules.load_meta(NFT_META_NFPROTO, scratch_register);
-  rules.require(scratch_register, network);
+  rules.require_byte(scratch_register, ipv6 ? NFPROTO_IPV6 : NFPROTO_IPV4);
 }
 
 // Leaves the first word of the message in scratch_register. In the profile `warren` messages have the
@@ -94,8 +88,7 @@ void require_message(NftTransaction& rules, bool ipv6, std::uint8_t type, Profil
     rules.require_in_set(scratch_register, codes_set);
     return;
   }
-  const auto word = type_word(type);
-  rules.require(scratch_register, as_bytes(word));
+  rules.require(scratch_register, type_word(type));
   require_tag(rules, ipv6);
   rules.load(in_icmp, type_at, 2, scratch_register);
 }
@@ -143,12 +136,10 @@ void add_divert_rules(NftTransaction& rules, std::span<const Tag> users) {
 
 // As make_ring_filter() has it.
 void require_in_ring(NftTransaction& rules) {
-  const auto fragment_word = wire::network(ring_fragment_word);
-  const auto max_length = wire::network(ring_max_length);
   rules.load(in_ip, wire::Ipv4View::fragment_word_at, 2, scratch_register);
-  rules.require(scratch_register, as_bytes(fragment_word));
+  rules.require(scratch_register, wire::network(ring_fragment_word));
   rules.load(in_ip, wire::Ipv4View::total_length_at, 2, scratch_register);
-  rules.require_at_most(scratch_register, as_bytes(max_length));
+  rules.require_at_most(scratch_register, wire::network(ring_max_length));
 }
 
 // Leaves what all messages of a conversation have in common in key_register: both addresses, and
@@ -161,12 +152,11 @@ void load_conversation(NftTransaction& rules) {
 
 // `type`: of the messages.
 void add_arrival_rule(NftTransaction& rules, const std::string& chain, std::uint8_t type) {
-  const auto word = type_word(type);
   rules.add_rule(chain, [&] {
     require_transport(rules, false);
     require_in_ring(rules);
     rules.load(in_icmp, type_at, 2, scratch_register);
-    rules.require(scratch_register, as_bytes(word));
+    rules.require(scratch_register, type_word(type));
     load_conversation(rules);
     rules.require_in_set(key_register, conversations_set);
     rules.drop();

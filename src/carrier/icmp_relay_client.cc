@@ -1,6 +1,5 @@
 // The client side of the relay: a local UDP port, and a server that speaks ICMP.
 #include "carrier/conversations.h"
-#include "carrier/echo_diverter.h"
 #include "carrier/icmp_relay_end.h"
 #include "carrier/name_lookup.h"
 #include "core/log.h"
@@ -78,7 +77,6 @@ class Client final : public IcmpRelayEnd {
 
   Fd udp_;
   std::unique_ptr<Loop::Watch> udp_watch_;
-  std::optional<EchoDiverter> ring_has_;  // while there is a ring
   std::unique_ptr<NameLookup> lookup_;
   Timer tick_;
 };
@@ -111,10 +109,8 @@ Result<> Client::start() {
 void Client::on_datagrams() noexcept {
   for (int batch = 0; batch < max_batches; ++batch) {
     const auto count = in_.receive(udp_.get());
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto datagram = received(i);
-      send({datagram.from, datagram.to.ip}, datagram);
-    }
+    for (std::size_t i = 0; i < count; ++i)
+      send({in_.sender(i), in_.local(i).value_or(IpAddress{})}, received(i));
     flush_out();
     if (count < ReceiveBatch::capacity) break;
   }
@@ -220,11 +216,8 @@ void Client::start_ring() {
     close_ring(done.error().message);
     return;
   }
-  auto dropped = EchoDiverter::drop_what_ring_has(IcmpDirection::reply, {&config_.ticket.tag, 1});
-  if (dropped)
-    ring_has_.emplace(std::move(*dropped));
-  else
-    log::debug("{}", dropped.error().message);  // IP ignores it in the end
+  auto dropped = drop_what_ring_has(IcmpDirection::reply, {&config_.ticket.tag, 1});
+  if (!dropped) log::debug("{}", dropped.error().message);  // IP ignores it in the end
 }
 
 void Client::leave_ring(std::string_view why) noexcept {
@@ -232,7 +225,6 @@ void Client::leave_ring(std::string_view why) noexcept {
     log::warning("{}, but messages still come through a ring: {}", why, done.error().message);
     return;
   }
-  ring_has_.reset();
   close_ring(why);
 }
 

@@ -88,7 +88,15 @@ void IcmpRelayEnd::on_policies() noexcept {
   if (policies_->take_added() && ring_) leave_ring("this machine has IPsec policies now");
 }
 
+Result<> IcmpRelayEnd::drop_what_ring_has(IcmpDirection receives, std::span<const Tag> tags) {
+  auto dropped = EchoDiverter::drop_what_ring_has(receives, tags);
+  if (!dropped) return tl::unexpected(dropped.error());
+  ring_has_.emplace(std::move(*dropped));
+  return {};
+}
+
 void IcmpRelayEnd::close_ring(std::string_view why) noexcept {
+  ring_has_.reset();
   if (ring_) on_ring();  // what is still in there
   ring_watch_.reset();
   ring_.reset();
@@ -146,10 +154,7 @@ void IcmpRelayEnd::on_loopback_ring() noexcept {
 }
 
 LoopbackRing::Datagram IcmpRelayEnd::received(std::size_t i) noexcept {
-  return {.from = in_.sender(i),
-          .to = {.ip = in_.local(i).value_or(IpAddress{})},
-          .payload = in_.data(i),
-          .segment_size = in_.segment_size(i)};
+  return {.payload = in_.data(i), .segment_size = in_.segment_size(i)};
 }
 
 // Where there are several, the first is in front of the second.

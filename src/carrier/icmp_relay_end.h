@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "carrier/echo_diverter.h"
 #include "carrier/icmp_relay.h"
 #include "carrier/icmp_shortcut.h"
 #include "carrier/icmp_socket.h"
@@ -33,6 +34,8 @@ class IcmpRelayEnd : public IcmpRelay {
   /// From now on IPv4 messages come from a ring, except those that it cannot take. False where that
   /// is not possible; the reason is logged.
   [[nodiscard]] bool open_ring(IcmpDirection receives, std::span<const Tag> tags);
+  /// What the ring has is kept from IP, as long as there is a ring.
+  [[nodiscard]] Result<> drop_what_ring_has(IcmpDirection receives, std::span<const Tag> tags);
   /// All messages come through sockets from now on: `why` is logged.
   void close_ring(std::string_view why) noexcept;
   /// A ring was open, and has to go: `why`. The end sees to it that messages reach sockets again.
@@ -45,7 +48,7 @@ class IcmpRelayEnd : public IcmpRelay {
   virtual void carry(const LoopbackRing::Datagram& datagram) noexcept = 0;
   /// Takes a message that arrived; `message.payload` is good until flush_in().
   virtual void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept = 0;
-  /// What is at `i` in `in_`.
+  /// What is at `i` in `in_`, without addresses.
   [[nodiscard]] LoopbackRing::Datagram received(std::size_t i) noexcept;
   /// Puts a datagram, or each of those that it stands for, into `icmp_out_` as a message.
   void write_messages(const LoopbackRing::Datagram& datagram, const IcmpSocket& socket,
@@ -75,6 +78,7 @@ class IcmpRelayEnd : public IcmpRelay {
                    std::span<const std::byte> payload) noexcept;
 
   std::unique_ptr<Loop::Watch> ring_watch_;
+  std::optional<EchoDiverter> ring_has_;
   std::optional<LoopbackRing> loopback_ring_;
   std::unique_ptr<Loop::Watch> loopback_ring_watch_;
   std::optional<IpsecPolicies> policies_;

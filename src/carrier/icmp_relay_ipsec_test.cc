@@ -81,19 +81,13 @@ TEST_P(IcmpRelayIpsecTest, BothSidesDoWithoutARingWherePoliciesAre) {
   // Of others: they do not touch the messages.
   ASSERT_TRUE(run_in(client_, policy("10.9.0.1", "10.9.0.2", "out")));
   ASSERT_TRUE(run_in(server_, policy("10.9.0.1", "10.9.0.2", "out")));
-  const auto client = run_client(client_config());
-  const auto server = run_server(open_server_config());
-  const auto service = this->service();
-  const auto program = this->program();
+  const auto [client, server, service, program] = run_both();
   EXPECT_TRUE(until_true([&] { return ask(program, service, 1); }));
   EXPECT_EQ(client.counters().ring.value() + server.counters().ring.value(), 0U);
 }
 
 TEST_P(IcmpRelayIpsecTest, BothSidesLeaveTheRingWhenPoliciesAppear) {
-  const auto client = run_client(client_config());
-  const auto server = run_server(open_server_config());
-  const auto service = this->service();
-  const auto program = this->program();
+  const auto [client, server, service, program] = run_both();
   ASSERT_TRUE(until_true([&] { return ask(program, service, 1); }));
   EXPECT_GE(client.counters().ring.value(), 1U);
   EXPECT_GE(server.counters().ring.value(), 1U);
@@ -108,10 +102,7 @@ TEST_P(IcmpRelayIpsecTest, BothSidesLeaveTheRingWhenPoliciesAppear) {
 }
 
 TEST_P(IcmpRelayIpsecTest, MessagesInTransportModeArrive) {
-  const auto client = run_client(client_config());
-  const auto server = run_server(open_server_config());
-  const auto service = this->service();
-  const auto program = this->program();
+  const auto [client, server, service, program] = run_both();
   ASSERT_TRUE(until_true([&] { return ask(program, service, 1); }));
   if (!encrypt()) GTEST_SKIP() << "kernel without ESP: messages inside IPsec were not tested";
   EXPECT_TRUE(until_true([&] { return ask(program, service, 2); }));

@@ -140,10 +140,7 @@ TEST_P(IcmpRelayRingTest, BothSidesDoWithoutIfTold) {
 
 TEST_P(IcmpRelayRingTest, LocalProgramsComeOnceThroughRingOrSocket) {
   if (!kernel_is_at_least(6, 2)) GTEST_SKIP() << "a ring for local programs needs kernel 6.2";
-  const auto client = run_client(client_config());
-  const auto server = run_server(open_server_config());
-  const auto service = this->service();
-  const auto program = this->program();
+  const auto [client, server, service, program] = run_both();
   const auto expect_both_ways = [&](const Bytes& bytes, std::size_t segment) {
     const auto parts = segment == 0 ? std::size_t{1} : (bytes.size() + segment - 1) / segment;
     const auto part = [&](std::size_t i) {

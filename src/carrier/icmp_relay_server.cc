@@ -71,7 +71,7 @@ class Server final : public IcmpRelayEnd {
   using Table = Conversations<ClientFlow, Service>;
 
   void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept override;
-  void leave_ring(std::string_view why) noexcept override;
+  void leave_ring(std::string_view why) noexcept override { close_ring(why); }
   void carry(const LoopbackRing::Datagram& datagram) noexcept override;
   void on_replies(Table::Entry& conversation) noexcept;
   void write_replies(Table::Entry& conversation, const LoopbackRing::Datagram& datagram) noexcept;
@@ -84,7 +84,6 @@ class Server final : public IcmpRelayEnd {
 
   const IcmpRelayServerConfig config_;
   std::optional<EchoDiverter> diverter_;
-  std::optional<EchoDiverter> ring_has_;  // while there is a ring
   Table conversations_;
   std::vector<Table::Entry*> by_port_;  // of the socket; with a loopback ring
   Timer tick_;
@@ -93,11 +92,8 @@ class Server final : public IcmpRelayEnd {
 Result<> Server::start() {
   std::vector<Tag> tags;
   for (const auto& user : config_.users) tags.push_back(user.tag);
-  if (config_.limits.ring && open_ring(IcmpDirection::request, tags)) {
-    auto dropped = EchoDiverter::drop_what_ring_has(IcmpDirection::request, tags);
-    if (!dropped) return tl::unexpected(dropped.error());
-    ring_has_.emplace(std::move(*dropped));
-  }
+  if (config_.limits.ring && open_ring(IcmpDirection::request, tags))
+    if (auto dropped = drop_what_ring_has(IcmpDirection::request, tags); !dropped) return dropped;
   auto diverter = EchoDiverter::create(tags);
   if (!diverter) return tl::unexpected(diverter.error());
   diverter_.emplace(std::move(*diverter));
@@ -119,11 +115,6 @@ Result<> Server::start_loopback_ring() {
   }
   if (services.size() > LoopbackRing::max_services) return {};
   return use_loopback_ring(LoopbackRing::from(services));
-}
-
-void Server::leave_ring(std::string_view why) noexcept {
-  ring_has_.reset();
-  close_ring(why);
 }
 
 void Server::restore(const IcmpSocket& socket, const EchoMessage& message) noexcept {
@@ -197,6 +188,7 @@ void Server::on_replies(Table::Entry& conversation) noexcept {
     if (count == 0 && errno != EAGAIN) counters_.failed.add(1);  // "connection refused"
     for (std::size_t i = 0; i < count; ++i) write_replies(conversation, received(i));
     flush_out();
+    if (count != 0) conversations_.touch(conversation, loop_.now(), true);
     if (count < ReceiveBatch::capacity) break;
   }
 }
@@ -208,6 +200,7 @@ void Server::carry(const LoopbackRing::Datagram& datagram) noexcept {
       config_.users[conversation->key.user].to != datagram.from)
     return;
   counters_.local_ring.add(1);
+  conversations_.touch(*conversation, loop_.now(), true);
   write_replies(*conversation, datagram);
 }
 
@@ -220,7 +213,6 @@ void Server::write_replies(Table::Entry& conversation,
                           .user = flow.user,
                           .to = flow.client,
                           .from = &flow.local};
-  conversations_.touch(conversation, loop_.now(), true);
   write_messages(datagram, *icmp_[flow.client.ip.ipv6 ? 1 : 0], target,
                  conversation.value.shortcut);
 }

@@ -34,10 +34,7 @@ INSTANTIATE_TEST_SUITE_P(Family, IcmpRelayShortcutTest, ::testing::Bool(),
                          [](const auto& family) { return family.param ? "ipv6" : "ipv4"; });
 
 TEST_P(IcmpRelayShortcutTest, BothSidesTakeItAndNothingIsDamaged) {
-  const auto client = run_client(client_config());
-  const auto server = run_server(open_server_config());
-  const auto service = this->service();
-  const auto program = this->program();
+  const auto [client, server, service, program] = run_both();
   for (const std::size_t size : {0, 1, 148, 777, 1420}) {
     ASSERT_TRUE(send_until_shortcut(client, program, loopback(relay_port), pattern(size))) << size;
     const auto client_of_service = drain(program, loopback(relay_port), service, pattern(size));
@@ -52,10 +49,7 @@ TEST_P(IcmpRelayShortcutTest, BothSidesTakeItAndNothingIsDamaged) {
 }
 
 TEST_P(IcmpRelayShortcutTest, WhatLeavesInFragmentsGoesAroundIt) {
-  const auto client = run_client(client_config());
-  const auto server = run_server(open_server_config());
-  const auto service = this->service();
-  const auto program = this->program();
+  const auto [client, server, service, program] = run_both();
   ASSERT_TRUE(send_until_shortcut(client, program, loopback(relay_port), pattern(1000)));
   for (int i = 0; i < 40; ++i) program.send(loopback(relay_port), pattern(5000));
   EXPECT_TRUE(until_true([&] { return service.receive_bytes() == pattern(5000); }));
@@ -63,10 +57,7 @@ TEST_P(IcmpRelayShortcutTest, WhatLeavesInFragmentsGoesAroundIt) {
 }
 
 TEST_P(IcmpRelayShortcutTest, DeviceMayGoAndReturnWithAnotherAddress) {
-  const auto client = run_client(client_config());
-  const auto server = run_server(open_server_config());
-  const auto service = this->service();
-  const auto program = this->program();
+  const auto [client, server, service, program] = run_both();
   ASSERT_TRUE(send_until_shortcut(client, program, loopback(relay_port), pattern(100)));
   auto netlink = std::move(*netlink::Socket::open(client_.get()));
   ASSERT_TRUE(netlink.set_up("a", false));

@@ -55,10 +55,7 @@ class Capture {
 };
 
 TEST_P(IcmpRelayTest, OnTheWireAreCorrectEchoesAndNoneOfTheKernels) {
-  const auto client = run_client(client_config());
-  const auto server = run_server(open_server_config());
-  const auto service = this->service();
-  const auto program = this->program();
+  const auto [client, server, service, program] = run_both();
   const Capture capture(server_.get(), "b");
   for (std::size_t size = 0; size < 60; ++size) {
     program.send(loopback(relay_port), pattern(size, 1));
@@ -153,10 +150,7 @@ TEST_P(IcmpRelayTest, DamagedMessagesReachNobody) {
 }
 
 TEST_P(IcmpRelayTest, RepliesFromElsewhereAreNotOurs) {
-  const auto client = run_client(client_config());
-  const auto server = run_server(open_server_config());
-  const auto service = this->service();
-  const auto program = this->program();
+  const auto [client, server, service, program] = run_both();
   const Capture capture(server_.get(), "b");
   program.send(loopback(relay_port), pattern(10));
   ASSERT_EQ(service.receive_bytes(), pattern(10));

@@ -39,10 +39,7 @@ TEST_P(IcmpRelayTest, DatagramsOfEveryLengthGoThereAndBack) {
 }
 
 TEST_P(IcmpRelayTest, SuperPacketsAreCutAndGatheredAgain) {
-  const auto client = run_client(client_config());
-  const auto server = run_server(open_server_config());
-  const auto service = this->service();
-  const auto program = this->program();
+  const auto [client, server, service, program] = run_both();
   const auto bytes = pattern(10 * 1420 + 99);
   program.send_segmented(loopback(relay_port), bytes, 1420);
   for (std::size_t at = 0; at < bytes.size(); at += 1420) {
@@ -150,10 +147,7 @@ TEST_P(IcmpRelayTest, EitherSideMayRestart) {
 }
 
 TEST_P(IcmpRelayTest, ClientMayChangeItsAddress) {
-  const auto client = run_client(client_config());
-  const auto server = run_server(open_server_config());
-  const auto service = this->service();
-  const auto program = this->program();
+  const auto [client, server, service, program] = run_both();
   program.send(loopback(relay_port), pattern(10));
   EXPECT_EQ(service.receive_bytes(), pattern(10));
   auto netlink = std::move(*netlink::Socket::open(client_.get()));

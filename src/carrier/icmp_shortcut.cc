@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "linux/netlink.h"
 #include "wire/icmp.h"
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
@@ -18,8 +19,6 @@ using namespace std::chrono_literals;
 constexpr auto period = 100ms;
 // A conversation with fewer messages in a period is not worth a sample.
 constexpr unsigned busy = 16;
-// Frames that a packet socket sends there are taken for forged ones.
-constexpr int loopback_device = 1;
 
 // The part of `packet` behind headers that can be repeated for other messages to `to`.
 std::optional<std::span<const std::byte>> repeatable4(std::span<const std::byte> packet,
@@ -65,7 +64,8 @@ bool IcmpShortcut::learn(const SentFrame& frame, const EchoFields& fields, Tag u
   const auto ip_header =
       to.ipv6 ? wire::Ipv6View::min_header_length : wire::Ipv4View::min_header_length;
   const auto packet_length = ip_header + echo_header_length + payload;
-  if (frame.device == loopback_device || frame.bytes.size() < packet_length ||
+  // What a packet socket sends to the loopback device is taken for forged.
+  if (frame.device == netlink::loopback_index || frame.bytes.size() < packet_length ||
       frame.bytes.size() - packet_length > max_link_header)
     return false;
   const auto link_header = frame.bytes.size() - packet_length;

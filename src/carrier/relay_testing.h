@@ -266,6 +266,16 @@ class IcmpRelayTest : public ::testing::TestWithParam<bool> {
     return Runner(server_.get(),
                   [config](Loop& loop) { return start_icmp_relay_server(loop, config); });
   }
+  /// A relay at each end, where any first packet opens a conversation, and who talks through them.
+  struct Both {
+    Runner client;
+    Runner server;
+    Program service;
+    Program program;
+  };
+  [[nodiscard]] Both run_both() const {
+    return {run_client(client_config()), run_server(open_server_config()), service(), program()};
+  }
   [[nodiscard]] Pinger pinger() const { return {client_.get(), ipv6()}; }
   [[nodiscard]] Program service() const { return {server_.get(), loopback(service_port)}; }
   [[nodiscard]] Program program() const { return {client_.get(), loopback(0)}; }

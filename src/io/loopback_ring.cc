@@ -16,7 +16,6 @@ namespace {
 
 using wire::Ipv4View;
 
-constexpr std::uint32_t loopback_device = 1;  // in every network namespace
 constexpr std::uint32_t plain_header = 0x45;  // version 4, no options
 constexpr std::uint32_t ip_at = ETHER_HDR_LEN;
 constexpr std::uint32_t udp_at = ip_at + Ipv4View::min_header_length;
@@ -54,7 +53,7 @@ SocketFilter make_filter(std::span<const SocketAddress> addresses, std::uint32_t
 // to it that those which the ring would take are none.
 constexpr std::array beside_ring = {
     statement(BPF_LD | BPF_W | BPF_ABS, ancillary(SKF_AD_IFINDEX)),
-    jump(BPF_JEQ, loopback_device, 0, 5),
+    jump(BPF_JEQ, netlink::loopback_index, 0, 5),
     statement(BPF_LD | BPF_B | BPF_ABS, static_cast<std::uint32_t>(SKF_NET_OFF)),
     jump(BPF_JEQ, plain_header, 0, 3),
     statement(BPF_LD | BPF_H | BPF_ABS,
@@ -69,7 +68,7 @@ Result<> check_device() {
     return fail("a ring for local programs needs kernel 6.2", EOPNOTSUPP);
   auto netlink = netlink::Socket::open();
   if (!netlink) return tl::unexpected(netlink.error());
-  const auto device = netlink->link(int{loopback_device});
+  const auto device = netlink->link(netlink::loopback_index);
   if (!device) return tl::unexpected(device.error());
   if (device->mtu < PacketRing::max_packet)
     return fail("the loopback device makes fragments of what a ring would take", EMSGSIZE);
@@ -95,7 +94,7 @@ bool is_sound(const Ipv4View& ip, const wire::UdpView& udp, const OffloadHeader&
 Result<LoopbackRing> LoopbackRing::open(std::span<const SocketAddress> addresses,
                                         std::uint32_t address_at, std::uint32_t port_at) {
   if (auto good = check_device(); !good) return tl::unexpected(good.error());
-  auto ring = PacketRing::open({.protocol = ETHERTYPE_IP, .device = loopback_device},
+  auto ring = PacketRing::open({.protocol = ETHERTYPE_IP, .device = netlink::loopback_index},
                                make_filter(addresses, address_at, port_at));
   if (!ring) return tl::unexpected(ring.error());
   return LoopbackRing(std::move(*ring));

@@ -14,29 +14,17 @@ namespace {
 
 using Buffer = std::array<char, 8192>;
 
-/// Calls `each` with every message of a datagram.
-template <class Each>
-void for_each_message(const Buffer& buffer, ssize_t size, Each&& each) {
-  int left = static_cast<int>(size);
-  for (const auto* message = reinterpret_cast<const nlmsghdr*>(buffer.data());
-       mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
-    each(message);
-}
-
 bool counts_policies(const nlmsghdr* message) {
   bool some = false;
   const auto flags = sizeof(std::uint32_t);  // before the attributes
-  if (mnl_nlmsg_get_payload_len(message) < flags) return false;
-  netlink::for_each_attribute(mnl_nlmsg_get_payload_offset(message, flags),
-                              mnl_nlmsg_get_payload_len(message) - flags,
-                              [&](const nlattr* attribute) {
-                                xfrmu_spdinfo info{};
-                                if (mnl_attr_get_type(attribute) != XFRMA_SPD_INFO ||
-                                    mnl_attr_get_payload_len(attribute) < sizeof info)
-                                  return;
-                                std::memcpy(&info, mnl_attr_get_payload(attribute), sizeof info);
-                                some = info.incnt + info.outcnt + info.fwdcnt != 0;
-                              });
+  netlink::for_each_attribute(message, flags, [&](const nlattr* attribute) {
+    xfrmu_spdinfo info{};
+    if (mnl_attr_get_type(attribute) != XFRMA_SPD_INFO ||
+        mnl_attr_get_payload_len(attribute) < sizeof info)
+      return;
+    std::memcpy(&info, mnl_attr_get_payload(attribute), sizeof info);
+    some = info.incnt + info.outcnt + info.fwdcnt != 0;
+  });
   return some;
 }
 
@@ -50,7 +38,7 @@ Result<bool> ask_for_policies(int fd) {
     const auto size = ::recv(fd, buffer.data(), buffer.size(), 0);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return fail_errno("read the kernel's answer about IPsec policies");
-    for_each_message(buffer, size, [&](const nlmsghdr* message) {
+    netlink::for_each_message(buffer.data(), size, [&](const nlmsghdr* message) {
       if (message->nlmsg_type == XFRM_MSG_NEWSPDINFO) answer = counts_policies(message);
       if (message->nlmsg_type != NLMSG_ERROR) return;
       const auto* error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(message));
@@ -87,7 +75,7 @@ bool IpsecPolicies::take_added() noexcept {
       added = true;
       continue;
     }
-    for_each_message(buffer, size, [&](const nlmsghdr* message) {
+    netlink::for_each_message(buffer.data(), size, [&](const nlmsghdr* message) {
       if (message->nlmsg_type == XFRM_MSG_NEWPOLICY || message->nlmsg_type == XFRM_MSG_UPDPOLICY)
         added = true;
     });

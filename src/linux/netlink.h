@@ -20,6 +20,9 @@ struct nlmsghdr;
 
 namespace warren::netlink {
 
+/// Of the loopback device, in every network namespace.
+inline constexpr int loopback_index = 1;
+
 struct Link {
   int index = 0;
   std::string name;

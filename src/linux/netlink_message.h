@@ -67,6 +67,15 @@ class Message {
   nlmsghdr* header_ = nullptr;
 };
 
+/// Calls `each` with every message of a datagram.
+template <class Each>
+void for_each_message(const char* datagram, ssize_t size, Each&& each) {
+  int left = static_cast<int>(size);
+  for (const auto* message = static_cast<const nlmsghdr*>(static_cast<const void*>(datagram));
+       mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+    each(message);
+}
+
 /// Calls `each` with every attribute in [first, first + length).
 template <class Each>
 void for_each_attribute(const void* first, std::size_t length, Each&& each) {

@@ -12,6 +12,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "linux/netlink_message.h"
+
 namespace warren {
 namespace {
 
@@ -27,8 +29,6 @@ std::string unique_name(const std::string& prefix) {
 }
 
 }  // namespace
-
-const std::uint16_t NftTransaction::expressions_attribute = NFTA_RULE_EXPRESSIONS;
 
 NftTransaction::NftTransaction(std::uint8_t family, const std::string& prefix)
     : family_(family), table_(unique_name(prefix)) {
@@ -81,10 +81,11 @@ void NftTransaction::add_growing_set(const NftSet& set, std::uint32_t type,
   nest(NFTA_SET_DESC, [&] { put(NFTA_SET_DESC_SIZE, capacity); });
 }
 
-void NftTransaction::begin_rule(const std::string& chain) {
+nlattr* NftTransaction::begin_rule(const std::string& chain) {
   begin(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
   put(NFTA_RULE_TABLE, table_);
   put(NFTA_RULE_CHAIN, chain);
+  return begin_nest(NFTA_RULE_EXPRESSIONS);
 }
 
 template <class Fill>
@@ -125,17 +126,20 @@ void NftTransaction::store_address6(std::uint32_t at, std::uint32_t from) {
     put(NFTA_PAYLOAD_CSUM_FLAGS, std::uint32_t{NFT_PAYLOAD_L4CSUM_PSEUDOHDR});
   });
 }
-void NftTransaction::require(std::uint32_t in, std::span<const std::uint8_t> bytes) {
-  expression("cmp", [&] {
-    put(NFTA_CMP_SREG, in);
-    put(NFTA_CMP_OP, std::uint32_t{NFT_CMP_EQ});
-    put_value(NFTA_CMP_DATA, bytes);
-  });
+void NftTransaction::require(std::uint32_t in, std::uint16_t value) {
+  compare(in, NFT_CMP_EQ, as_bytes(value));
 }
-void NftTransaction::require_at_most(std::uint32_t in, std::span<const std::uint8_t> bytes) {
+void NftTransaction::require_at_most(std::uint32_t in, std::uint16_t value) {
+  compare(in, NFT_CMP_LTE, as_bytes(value));
+}
+void NftTransaction::require_byte(std::uint32_t in, std::uint8_t value) {
+  compare(in, NFT_CMP_EQ, {&value, 1});
+}
+void NftTransaction::compare(std::uint32_t in, std::uint32_t how,
+                             std::span<const std::uint8_t> bytes) {
   expression("cmp", [&] {
     put(NFTA_CMP_SREG, in);
-    put(NFTA_CMP_OP, std::uint32_t{NFT_CMP_LTE});
+    put(NFTA_CMP_OP, how);
     put_value(NFTA_CMP_DATA, bytes);
   });
 }
@@ -198,19 +202,19 @@ Result<Fd> NftTransaction::commit() {
   return netlink;
 }
 
-Result<> NftTransaction::wait_for_answers(int netlink) {
+Result<> NftTransaction::wait_for_answers(int socket) {
   alignas(nlmsghdr) std::array<char, 8192> answer;
   for (std::uint32_t acknowledged = 0; acknowledged < wanted_;) {
-    const auto size = ::recv(netlink, answer.data(), answer.size(), 0);
+    const auto size = ::recv(socket, answer.data(), answer.size(), 0);
     if (size < 0) return fail_errno("read the kernel's answer about nf_tables rules");
-    int rest = static_cast<int>(size);
-    for (const auto* message = reinterpret_cast<const nlmsghdr*>(answer.data());
-         mnl_nlmsg_ok(message, rest); message = mnl_nlmsg_next(message, &rest)) {
-      if (message->nlmsg_type != NLMSG_ERROR) continue;
+    int code = 0;
+    netlink::for_each_message(answer.data(), size, [&](const nlmsghdr* message) {
+      if (message->nlmsg_type != NLMSG_ERROR) return;
       const auto* error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(message));
-      if (error->error != 0) return fail(std::strerror(-error->error), -error->error);
+      if (code == 0) code = -error->error;
       ++acknowledged;
-    }
+    });
+    if (code != 0) return fail(std::strerror(code), code);
   }
   return {};
 }

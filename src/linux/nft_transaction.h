@@ -49,8 +49,7 @@ class NftTransaction {
   /// `expressions` calls what follows.
   template <class Fill>
   void add_rule(const std::string& chain, Fill&& expressions) {
-    begin_rule(chain);
-    auto* outer = begin_nest(expressions_attribute);
+    auto* outer = begin_rule(chain);
     expressions();
     end_nest(outer);
   }
@@ -62,9 +61,11 @@ class NftTransaction {
   void store_in_icmp(std::uint32_t at, std::uint32_t size, std::uint32_t from);
   /// Writes an address of the IPv6 header; the checksum of the transport header follows.
   void store_address6(std::uint32_t at, std::uint32_t from);
-  /// The rule ends here unless the register holds these bytes, or at most these.
-  void require(std::uint32_t in, std::span<const std::uint8_t> bytes);
-  void require_at_most(std::uint32_t in, std::span<const std::uint8_t> bytes);
+  /// The rule ends here unless the register holds this, or at most this: 2 bytes in network order.
+  void require(std::uint32_t in, std::uint16_t value);
+  void require_at_most(std::uint32_t in, std::uint16_t value);
+  /// The same of 1 byte.
+  void require_byte(std::uint32_t in, std::uint8_t value);
   /// The rule ends here unless the set has what the register holds.
   void require_in_set(std::uint32_t in, const NftSet& set);
   /// The rule ends here where the set is full.
@@ -79,13 +80,11 @@ class NftTransaction {
   [[nodiscard]] Result<Fd> commit();
 
  private:
-  static const std::uint16_t expressions_attribute;
-
   void begin(std::uint16_t type, unsigned flags);
   void begin_or_end_batch(std::uint16_t type);
   void begin_message(std::uint16_t type, unsigned flags, std::uint8_t family,
                      std::uint16_t resource);
-  void begin_rule(const std::string& chain);
+  [[nodiscard]] nlattr* begin_rule(const std::string& chain);  // up to its expressions
   void begin_set(const NftSet& set, std::uint32_t type, std::uint32_t element_size);
   void put(std::uint16_t type, std::uint32_t value);
   void put(std::uint16_t type, std::uint64_t value);
@@ -102,8 +101,9 @@ class NftTransaction {
   void expression(const char* name, Fill&& fill);
   void put_value(std::uint16_t type, std::span<const std::uint8_t> bytes);
   void put_field(std::uint32_t base, std::uint32_t at, std::uint32_t size);
+  void compare(std::uint32_t in, std::uint32_t how, std::span<const std::uint8_t> bytes);
   void put_verdict(std::int32_t code, const std::string& chain);
-  Result<> wait_for_answers(int netlink);
+  Result<> wait_for_answers(int socket);
 
   // Rules take a few hundred bytes each, elements 16.
   alignas(nlmsghdr) std::array<char, 65536> buffer_{};
