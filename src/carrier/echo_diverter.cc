@@ -1,6 +1,7 @@
 #include "carrier/echo_diverter.h"
 
 #include <fmt/format.h>
+#include <linux/if_packet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 
@@ -37,10 +38,10 @@ constexpr std::uint32_t conversation_type = 7 << 12 | 7 << 6 | 19;
 constexpr std::uint32_t max_conversations = 65536;
 constexpr auto met_for = std::chrono::seconds(5);
 
-// Later than any firewall's rules, and before connection tracking confirms. What a ring has goes
-// first.
+// Later than any firewall's rules, and before connection tracking confirms. Diverted messages have
+// another tag.
 constexpr std::int32_t divert_priority = 250;
-constexpr std::int32_t drop_priority = divert_priority - 1;
+constexpr std::int32_t meet_priority = divert_priority - 1;
 // Before connection tracking and everything else but the joining of fragments.
 constexpr std::int32_t arrival_priority = -300;
 
@@ -151,7 +152,12 @@ void load_conversation(NftTransaction& rules) {
 }
 
 // `type`: of the messages.
-void add_arrival_rule(NftTransaction& rules, const std::string& chain, std::uint8_t type) {
+void add_arrival_rules(NftTransaction& rules, const std::string& chain, std::uint8_t type) {
+  rules.add_rule(chain, [&] {
+    rules.load_meta(NFT_META_IIFKIND, source_register);
+    rules.require_name(source_register, "bridge");
+    rules.accept();
+  });
   rules.add_rule(chain, [&] {
     require_transport(rules, false);
     require_in_ring(rules);
@@ -163,37 +169,28 @@ void add_arrival_rule(NftTransaction& rules, const std::string& chain, std::uint
   });
 }
 
-// Requests are dropped also where their conversation was not met before, since the kernel would answer
-// them. It ignores replies, and one that has a tag by chance is somebody's.
-void add_drop_rules(NftTransaction& rules, std::span<const Tag> users, IcmpDirection direction) {
-  const bool requests = direction == IcmpDirection::request;
-  const auto type = requests ? request_type(false) : wire::icmp_type::echo_reply;
-  const std::string arrival = "arrival", input = "input", met = "met";
+// Of the profile `tutu` each message has another checksum, so that its conversations are not met again.
+void add_ring_rules(NftTransaction& rules, std::span<const Tag> users, IcmpDirection direction) {
+  const auto type =
+      direction == IcmpDirection::request ? request_type(false) : wire::icmp_type::echo_reply;
+  const std::string arrival = "arrival", input = "input";
   rules.add_chain(arrival, NF_INET_PRE_ROUTING, arrival_priority);
-  rules.add_chain(input, NF_INET_LOCAL_IN, drop_priority);
-  rules.add_chain(met);
+  rules.add_chain(input, NF_INET_LOCAL_IN, meet_priority);
   rules.add_growing_set(conversations_set, conversation_type, conversation_size, max_conversations,
                         met_for);
-  add_arrival_rule(rules, arrival, type);
+  add_arrival_rules(rules, arrival, type);
   for (const auto profile : add_users(rules, users, {&type, 1})) {
-    const bool lasts =
-        profile == Profile::warren;  // checksums of `tutu` differ from one to the next
-    if (!lasts && !requests) continue;
+    if (profile != Profile::warren) continue;
     rules.add_rule(input, [&] {
       require_transport(rules, false);
+      rules.load_meta(NFT_META_PKTTYPE, scratch_register);
+      rules.require_byte(scratch_register, PACKET_HOST);
       require_in_ring(rules);
       require_message(rules, false, type, profile);
-      if (lasts)
-        rules.go_to(met);
-      else
-        rules.drop();
+      load_conversation(rules);
+      rules.put_into_set(key_register, conversations_set);
     });
   }
-  rules.add_rule(met, [&] {
-    load_conversation(rules);
-    rules.put_into_set(key_register, conversations_set);
-  });
-  if (requests) rules.add_rule(met, [&] { rules.drop(); });
 }
 
 Result<Fd> make_table(NftTransaction& rules, const char* purpose) {
@@ -219,7 +216,7 @@ Result<EchoDiverter> EchoDiverter::create(std::span<const Tag> tags) {
 Result<EchoDiverter> EchoDiverter::drop_what_ring_has(IcmpDirection direction,
                                                       std::span<const Tag> tags) {
   NftTransaction rules(NFPROTO_IPV4, "warren-relay");  // rings have no IPv6
-  add_drop_rules(rules, tags, direction);
+  add_ring_rules(rules, tags, direction);
   return make_table(rules, "keep from IP what the ring has").map([](Fd fd) {
     return EchoDiverter(std::move(fd));
   });

@@ -15,13 +15,18 @@
 ///     write them back          the packet is as it was
 ///     saved checksum is one of our tags?   then set the type
 ///
-/// What a packet ring has already is dropped, by a table of its own, just before. Such a message puts
-/// its conversation into a set, and those that follow within five seconds are dropped on arrival,
-/// before IP has done its work for nothing:
+/// What a packet ring has already, IP need not see. By a table of its own, a message that IP has to do
+/// with puts its conversation into a set, and those that follow within five seconds are dropped on
+/// arrival:
 ///
 ///     arrival (prerouting)   in the set?                  drop
-///     input                  tag is one of ours?          into the set; drop requests
+///     input                  tag is one of ours?          into the set
 ///     divert (input)         tag is one of ours?          set the type
+///     raw socket             what the ring has?           refuse (make_filter_beside_ring())
+///
+/// The one message in five seconds goes all its way, so that connection tracking knows of the
+/// conversation and firewalls let its replies out. A bridge with br_netfilter calls the arrival hook
+/// before its own device, and so the ring, has the packet: what comes from bridges is not dropped.
 ///
 /// All messages of a conversation have the same checksum and identifier: their sequence number makes
 /// up for what differs (icmp_codec.h).
@@ -61,8 +66,8 @@ class EchoDiverter {
   /// In the network namespace of the calling thread, until the object dies. Needs CAP_NET_ADMIN
   /// now, and no privilege later.
   [[nodiscard]] static Result<EchoDiverter> create(std::span<const Tag> tags);
-  /// As above, but keeps from IP what make_ring_filter() passes: all requests, and of each
-  /// conversation all replies but the first.
+  /// As above, but keeps from IP what make_ring_filter() passes, except for a message of each
+  /// conversation every five seconds.
   [[nodiscard]] static Result<EchoDiverter> drop_what_ring_has(IcmpDirection direction,
                                                                std::span<const Tag> tags);
 

@@ -106,6 +106,8 @@ SocketFilter make_ring_filter(std::uint8_t type, std::span<const Tag> tags) {
 
 SocketFilter make_filter_beside_ring(std::uint8_t type, std::span<const Tag> tags) {
   SocketFilter program;
+  program.push_back(statement(BPF_LD | BPF_W | BPF_ABS, ancillary(SKF_AD_PKTTYPE)));
+  program.push_back(jump(BPF_JEQ, PACKET_HOST, 0, 5));
   load_word(program, Ipv4View::fragment_word_at);
   program.push_back(jump(BPF_JEQ, ring_fragment_word, 0, 3));
   load_word(program, Ipv4View::total_length_at);

@@ -20,11 +20,10 @@
 ///     device ────┤                                                        ▲
 ///                └──▶ defragmentation, routing, firewall ──▶ raw socket ──┘
 ///
-/// What the ring takes (make_ring_filter()) goes no further: rules of the kernel drop it
-/// (echo_diverter.h), on a client too if it may set them, and otherwise its raw socket's filter refuses
-/// it. So the ring sees messages that the firewall drops, and a server also those that are being
-/// forwarded, which it leaves alone. A client that forwards has no ring: replies may be translated on
-/// their way to it.
+/// What the ring takes (make_ring_filter()) the raw socket refuses, and most of it rules of the kernel
+/// have dropped before (echo_diverter.h), on a client if it may set them. So the ring sees messages that
+/// the firewall drops, and a server also those that are being forwarded, which it leaves alone. A client
+/// that forwards has no ring: replies may be translated on their way to it.
 ///
 /// Datagrams of programs on the same machine come through a ring as well (io/loopback_ring.h).
 ///

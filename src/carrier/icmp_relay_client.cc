@@ -1,4 +1,9 @@
 // The client side of the relay: a local UDP port, and a server that speaks ICMP.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <system_error>
+
 #include "carrier/conversations.h"
 #include "carrier/icmp_relay_end.h"
 #include "carrier/name_lookup.h"
@@ -21,6 +26,18 @@ struct Peer {
   }
   friend bool operator==(const Peer&, const Peer&) = default;
 };
+
+// A machine that translates addresses for others may translate those of this relay's messages as
+// well, and a ring sees the replies before that is undone.
+bool forwards_ipv4() {
+  std::error_code error;
+  for (const auto& device : std::filesystem::directory_iterator("/proc/sys/net/ipv4/conf", error)) {
+    const auto name = device.path().filename().string();
+    const auto forwards = sysctl::read(fmt::format("net/ipv4/conf/{}/forwarding", name));
+    if (forwards && *forwards != "0") return true;
+  }
+  return static_cast<bool>(error);
+}
 
 class Client final : public IcmpRelayEnd {
  public:
@@ -56,8 +73,6 @@ class Client final : public IcmpRelayEnd {
   void use(const NameLookup::Answer& answer);
   void look_up();
   Result<> start_loopback_ring();
-  void start_ring();
-  void leave_ring(std::string_view why) noexcept override;
   void on_tick();
   [[nodiscard]] const IcmpSocket* socket_for(const SocketAddress& server) const noexcept {
     const auto& socket = icmp_[server.ip.ipv6 ? 1 : 0];
@@ -89,7 +104,7 @@ Result<> Client::start() {
     return opened;
   if (config_.limits.ring) {
     if (auto started = start_loopback_ring(); !started) return started;
-    start_ring();
+    if (!forwards_ipv4()) start_ring(IcmpDirection::reply, {&config_.ticket.tag, 1});
   }
   auto watch = loop_.watch(udp_.get(), [this] { on_datagrams(); });
   if (!watch) return tl::unexpected(watch.error());
@@ -97,12 +112,11 @@ Result<> Client::start() {
   auto lookup = NameLookup::create(loop_, [this](const auto& answer) { use(answer); });
   if (!lookup) return tl::unexpected(lookup.error());
   lookup_ = std::move(*lookup);
-  if (const auto number = IpAddress::parse(config_.ticket.server.host)) {
+  if (const auto number = IpAddress::parse(config_.ticket.server.host))
     use(std::vector{*number});
-  } else {
-    look_up();
-  }
-  on_tick();
+  // Names are looked up when the loop runs: the privileges of set-up are gone then, and the thread that
+  // reads the answers never has them.
+  tick_.set(loop_.now());
   return {};
 }
 
@@ -201,31 +215,6 @@ Result<> Client::start_loopback_ring() {
   if (ring && !LoopbackRing::stand_beside(udp_.get()))
     ring = fail_errno("attach a filter to a UDP socket");
   return use_loopback_ring(std::move(ring));
-}
-
-// A machine that translates addresses for others may translate those of this relay's messages as
-// well, and a ring sees the replies before that is undone.
-bool forwards_ipv4() {
-  const auto forwards = sysctl::read("net/ipv4/ip_forward");
-  return !forwards || *forwards != "0";
-}
-
-void Client::start_ring() {
-  if (forwards_ipv4() || !open_ring(IcmpDirection::reply, {&config_.ticket.tag, 1})) return;
-  if (auto done = icmp_[0]->stand_beside_ring(true); !done) {
-    close_ring(done.error().message);
-    return;
-  }
-  auto dropped = drop_what_ring_has(IcmpDirection::reply, {&config_.ticket.tag, 1});
-  if (!dropped) log::debug("{}", dropped.error().message);  // IP ignores it in the end
-}
-
-void Client::leave_ring(std::string_view why) noexcept {
-  if (auto done = icmp_[0]->stand_beside_ring(false); !done) {
-    log::warning("{}, but messages still come through a ring: {}", why, done.error().message);
-    return;
-  }
-  close_ring(why);
 }
 
 void Client::on_tick() {

@@ -56,25 +56,43 @@ void IcmpRelayEnd::take(const IcmpSocket& socket,
     counters_.damaged.add(1);
 }
 
-bool IcmpRelayEnd::open_ring(IcmpDirection receives, std::span<const Tag> tags) {
-  const auto opened = open_ring_without_ipsec(receives, tags);
-  if (opened) return true;
-  close_ring(opened.error().message);
-  return false;
+void IcmpRelayEnd::start_ring(IcmpDirection receives, std::span<const Tag> tags) {
+  auto started = open_ring(receives, tags);
+  if (started) started = icmp_[0]->stand_beside_ring(true);
+  if (!started) {
+    close_ring(started.error().message);
+    return;
+  }
+  auto dropped = EchoDiverter::drop_what_ring_has(receives, tags);
+  if (dropped)
+    ring_has_.emplace(std::move(*dropped));
+  else
+    log::debug("{}", dropped.error().message);  // the raw socket refuses it in the end
+}
+
+void IcmpRelayEnd::leave_ring(std::string_view why) noexcept {
+  if (auto done = icmp_[0]->stand_beside_ring(false); !done) {
+    log::warning("{}, but messages still come through a ring: {}", why, done.error().message);
+    return;
+  }
+  close_ring(why);
 }
 
 // A ring sees packets as they arrive: of IPsec in transport mode only what is encrypted.
-Result<> IcmpRelayEnd::open_ring_without_ipsec(IcmpDirection receives, std::span<const Tag> tags) {
+Result<> IcmpRelayEnd::watch_ipsec() {
   auto policies = IpsecPolicies::watch();
-  if (policies) {
-    if (policies->were_there()) return fail("this machine has IPsec policies", EBUSY);
-    policies_.emplace(std::move(*policies));
-    auto watch = loop_.watch(policies_->fd(), [this] { on_policies(); });
-    if (!watch) return tl::unexpected(watch.error());
-    policies_watch_ = std::move(*watch);
-  } else if (policies.error().code != EPROTONOSUPPORT) {  // the kernel has no IPsec
-    return tl::unexpected(policies.error());
-  }
+  if (!policies && policies.error().code == EPROTONOSUPPORT) return {};  // the kernel has none
+  if (!policies) return tl::unexpected(policies.error());
+  if (policies->were_there()) return fail("this machine has IPsec policies", EBUSY);
+  policies_.emplace(std::move(*policies));
+  auto watch = loop_.watch(policies_->fd(), [this] { on_policies(); });
+  if (!watch) return tl::unexpected(watch.error());
+  policies_watch_ = std::move(*watch);
+  return {};
+}
+
+Result<> IcmpRelayEnd::open_ring(IcmpDirection receives, std::span<const Tag> tags) {
+  if (auto watched = watch_ipsec(); !watched) return watched;
   auto ring = IcmpSocket::open_ring(receives, tags);
   if (!ring) return tl::unexpected(ring.error());
   ring_.emplace(std::move(*ring));
@@ -88,41 +106,40 @@ void IcmpRelayEnd::on_policies() noexcept {
   if (policies_->take_added() && ring_) leave_ring("this machine has IPsec policies now");
 }
 
-Result<> IcmpRelayEnd::drop_what_ring_has(IcmpDirection receives, std::span<const Tag> tags) {
-  auto dropped = EchoDiverter::drop_what_ring_has(receives, tags);
-  if (!dropped) return tl::unexpected(dropped.error());
-  ring_has_.emplace(std::move(*dropped));
-  return {};
-}
-
 void IcmpRelayEnd::close_ring(std::string_view why) noexcept {
   ring_has_.reset();
-  if (ring_) on_ring();  // what is still in there
+  // What is still in there.
+  for (std::size_t i = 0; ring_ && i < PacketRing::capacity; i += ReceiveBatch::capacity)
+    if (!take_from_ring()) break;
   ring_watch_.reset();
   ring_.reset();
   log::info("{}; all messages come through raw sockets", why);
 }
 
 void IcmpRelayEnd::on_ring() noexcept {
-  const auto& socket = *icmp_[0];
   for (int batch = 0; batch < max_batches; ++batch) {
-    std::size_t count = 0;
-    for (; count < ReceiveBatch::capacity; ++count) {
-      const auto packet = ring_->next();
-      if (!packet) break;
-      take(socket, socket.read_packet(packet->bytes));
-    }
-    counters_.ring.add(count);
-    flush_in();
-    flush_out();  // answers to pings
-    ring_->release();
-    counters_.overrun.add(ring_->take_overruns());
-    if (count < ReceiveBatch::capacity) {
-      if (count > 1) let_messages_gather();
-      break;
-    }
+    if (!take_from_ring()) return;
     let_receivers_run();
   }
+}
+
+// True where there may be more.
+bool IcmpRelayEnd::take_from_ring() noexcept {
+  const auto& socket = *icmp_[0];
+  std::size_t count = 0;
+  for (; count < ReceiveBatch::capacity; ++count) {
+    const auto packet = ring_->next();
+    if (!packet) break;
+    take(socket, socket.read_packet(packet->bytes));
+  }
+  counters_.ring.add(count);
+  flush_in();
+  flush_out();  // answers to pings
+  ring_->release();
+  counters_.overrun.add(ring_->take_overruns());
+  if (count == ReceiveBatch::capacity) return true;
+  if (count > 1) let_messages_gather();
+  return false;
 }
 
 Result<> IcmpRelayEnd::use_loopback_ring(Result<LoopbackRing> ring) {
@@ -149,6 +166,7 @@ void IcmpRelayEnd::on_loopback_ring() noexcept {
     flush_out();
     ring.release();
     counters_.overrun.add(ring.take_overruns());
+    if (count == 0) ring.forget_error();
     if (count < ReceiveBatch::capacity) break;
   }
 }
@@ -190,6 +208,9 @@ void IcmpRelayEnd::send_sample(const IcmpSocket& socket, const EchoTarget& targe
                                IcmpShortcut& shortcut,
                                std::span<const std::byte> payload) noexcept {
   flush_out();
+  // Of a packet that passes several devices (VLAN, bridge) there is a frame for each, and the first is
+  // the one that goes all the way: what is left of former samples would be taken for it.
+  while (read_sent_frame(socket.fd(), sample_)) continue;
   socket.write(icmp_out_, target, payload, true);
   flush_out();
   // Older samples may have waited for a neighbour.

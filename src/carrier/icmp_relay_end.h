@@ -31,15 +31,11 @@ class IcmpRelayEnd : public IcmpRelay {
   /// From now on restore() is called with messages that have one of the tags. A machine without IPv6
   /// does with IPv4.
   [[nodiscard]] Result<> open_icmp(IcmpDirection receives, std::span<const Tag> tags);
-  /// From now on IPv4 messages come from a ring, except those that it cannot take. False where that
-  /// is not possible; the reason is logged.
-  [[nodiscard]] bool open_ring(IcmpDirection receives, std::span<const Tag> tags);
-  /// What the ring has is kept from IP, as long as there is a ring.
-  [[nodiscard]] Result<> drop_what_ring_has(IcmpDirection receives, std::span<const Tag> tags);
-  /// All messages come through sockets from now on: `why` is logged.
-  void close_ring(std::string_view why) noexcept;
-  /// A ring was open, and has to go: `why`. The end sees to it that messages reach sockets again.
-  virtual void leave_ring(std::string_view why) noexcept = 0;
+  /// From now on IPv4 messages come from a ring, except those that it cannot take. Where that is not
+  /// possible, the reason is logged. After open_icmp().
+  void start_ring(IcmpDirection receives, std::span<const Tag> tags);
+  /// All messages come through sockets again: `why` is logged.
+  void leave_ring(std::string_view why) noexcept;
   /// From now on carry() is called with what comes through this ring. Where there is none, the reason
   /// is logged.
   [[nodiscard]] Result<> use_loopback_ring(Result<LoopbackRing> ring);
@@ -68,8 +64,11 @@ class IcmpRelayEnd : public IcmpRelay {
  private:
   void on_messages(const IcmpSocket& socket) noexcept;
   void on_ring() noexcept;
+  bool take_from_ring() noexcept;
   void on_loopback_ring() noexcept;
-  Result<> open_ring_without_ipsec(IcmpDirection receives, std::span<const Tag> tags);
+  Result<> open_ring(IcmpDirection receives, std::span<const Tag> tags);
+  Result<> watch_ipsec();
+  void close_ring(std::string_view why) noexcept;
   void on_policies() noexcept;
   void take(const IcmpSocket& socket, const std::optional<EchoMessage>& message) noexcept;
   void write_message(const IcmpSocket& socket, const EchoTarget& target, IcmpShortcut& shortcut,

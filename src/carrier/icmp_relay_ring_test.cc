@@ -44,6 +44,16 @@ class IcmpRelayRingTest : public IcmpRelayTest {
     EXPECT_EQ(::pclose(output), 0) << command;
     return text;
   }
+  // To each of some datagrams, most of which come after their conversation has been met.
+  void expect_answers(const Program& service, const Program& program) const {
+    for (unsigned i = 0; i < 20; ++i) {
+      program.send(loopback(relay_port), pattern(100, i));
+      const auto request = service.receive();
+      ASSERT_TRUE(request) << i;
+      service.send(request->from, pattern(200, i));
+      ASSERT_EQ(program.receive_bytes(), pattern(200, i)) << i;
+    }
+  }
   void forward_packets(const Fd& netns, bool on) const {
     const auto scope = NetnsScope::enter(netns.get());
     ASSERT_TRUE(sysctl::write("net/ipv4/ip_forward", on ? "1" : "0"));
@@ -104,6 +114,32 @@ TEST_P(IcmpRelayRingTest, WhatTheRingHasIsDroppedOnArrival) {
   EXPECT_EQ(pinger.reply(5), pattern(100));
   EXPECT_GE(requests(), seen + 3);
   EXPECT_EQ(server.counters().opened.value(), 1U);
+}
+
+/// Connection tracking knows of what the ring has.
+TEST_P(IcmpRelayRingTest, AFirewallThatLetsOnlyAnswersOutLetsRepliesOut) {
+  (void)run_on_server(
+      "nft 'add table ip strict; add chain ip strict out { type filter hook output priority 0; "
+      "policy drop; }; add rule ip strict out oifname lo accept; "
+      "add rule ip strict out ct state established,related accept'");
+  const auto [client, server, service, program] = run_both();
+  expect_answers(service, program);
+  EXPECT_EQ(server.counters().failed.value(), 0U);
+}
+
+/// There the firewall comes before the ring.
+TEST_P(IcmpRelayRingTest, ABridgeWhoseFramesTheFirewallSeesLosesNothing) {
+  {
+    const auto scope = NetnsScope::enter(server_.get());
+    if (!sysctl::write("net/bridge/bridge-nf-call-iptables", "1"))
+      GTEST_SKIP() << "needs br_netfilter (modprobe br_netfilter)";
+  }
+  (void)run_on_server(
+      "ip link add br0 type bridge && ip link set dev b master br0 && ip address flush dev b && "
+      "ip address add 10.7.0.2/24 dev br0 && ip link set br0 up");
+  ASSERT_TRUE(pings_are_answered());
+  const auto [client, server, service, program] = run_both();
+  expect_answers(service, program);
 }
 
 TEST_P(IcmpRelayRingTest, WhatIsForOthersIsLeftAlone) {

@@ -71,7 +71,6 @@ class Server final : public IcmpRelayEnd {
   using Table = Conversations<ClientFlow, Service>;
 
   void restore(const IcmpSocket& socket, const EchoMessage& message) noexcept override;
-  void leave_ring(std::string_view why) noexcept override { close_ring(why); }
   void carry(const LoopbackRing::Datagram& datagram) noexcept override;
   void on_replies(Table::Entry& conversation) noexcept;
   void write_replies(Table::Entry& conversation, const LoopbackRing::Datagram& datagram) noexcept;
@@ -92,14 +91,14 @@ class Server final : public IcmpRelayEnd {
 Result<> Server::start() {
   std::vector<Tag> tags;
   for (const auto& user : config_.users) tags.push_back(user.tag);
-  if (config_.limits.ring && open_ring(IcmpDirection::request, tags))
-    if (auto dropped = drop_what_ring_has(IcmpDirection::request, tags); !dropped) return dropped;
   auto diverter = EchoDiverter::create(tags);
   if (!diverter) return tl::unexpected(diverter.error());
   diverter_.emplace(std::move(*diverter));
   if (auto opened = open_icmp(IcmpDirection::request, tags); !opened) return opened;
-  if (config_.limits.ring)
+  if (config_.limits.ring) {
+    start_ring(IcmpDirection::request, tags);
     if (auto started = start_loopback_ring(); !started) return started;
+  }
   on_tick();
   return {};
 }

@@ -12,6 +12,7 @@
 #include "carrier/echo_diverter.h"
 #include "carrier/icmp_filter.h"
 #include "io/sent_frame.h"
+#include "io/socket_buffers.h"
 #include "io/socket_filter.h"
 #include "wire/icmp.h"
 #include "wire/ipv4.h"
@@ -19,7 +20,6 @@
 namespace warren::carrier {
 namespace {
 
-constexpr int buffer_size = 8 << 20;
 // How long a full device may hold the relay up: like any sender of UDP it waits for room, which
 // keeps a burst from being lost, but not for a device that is stuck.
 constexpr timeval send_timeout{.tv_sec = 0, .tv_usec = 50'000};
@@ -37,6 +37,17 @@ Tag diverted_tag(Tag tag, bool ipv6) {
   return tag;
 }
 
+// What a raw socket sees of what it receives.
+std::uint8_t arriving_type(IcmpDirection receives, bool ipv6) {
+  return receives == IcmpDirection::request ? diverted_type(ipv6) : reply_type(ipv6);
+}
+std::vector<Tag> arriving_tags(IcmpDirection receives, bool ipv6, std::span<const Tag> tags) {
+  std::vector<Tag> arriving(tags.begin(), tags.end());
+  if (receives == IcmpDirection::request)
+    for (auto& tag : arriving) tag = diverted_tag(tag, ipv6);
+  return arriving;
+}
+
 // Sorts out by type before a copy is made for this socket.
 Result<> pass_one_type(int fd, bool ipv6, std::uint8_t type) {
   int failed = 0;
@@ -52,15 +63,6 @@ Result<> pass_one_type(int fd, bool ipv6, std::uint8_t type) {
   }
   if (failed != 0) return fail_errno("filter ICMP types");
   return {};
-}
-
-void enlarge_buffers(int fd) {
-  const auto set = [fd](int forced, int ordinary) {
-    if (::setsockopt(fd, SOL_SOCKET, forced, &buffer_size, sizeof buffer_size) != 0)
-      ::setsockopt(fd, SOL_SOCKET, ordinary, &buffer_size, sizeof buffer_size);
-  };
-  set(SO_RCVBUFFORCE, SO_RCVBUF);
-  set(SO_SNDBUFFORCE, SO_SNDBUF);
 }
 
 Result<> prepare_sending(int fd) {
@@ -97,11 +99,8 @@ Result<IcmpSocket> IcmpSocket::open(bool ipv6, IcmpDirection receives, std::span
   if (!fd)
     return fail_errno(fmt::format("open a raw {} socket{}", ipv6 ? "ICMPv6" : "ICMP",
                                   errno == EPERM ? " (it needs root, or CAP_NET_RAW)" : ""));
-  const bool server = receives == IcmpDirection::request;
-  std::vector<Tag> arriving(tags.begin(), tags.end());
-  if (server)
-    for (auto& tag : arriving) tag = diverted_tag(tag, ipv6);
-  auto ready = prepare(fd.get(), ipv6, server ? diverted_type(ipv6) : reply_type(ipv6), arriving);
+  auto ready = prepare(fd.get(), ipv6, arriving_type(receives, ipv6),
+                       arriving_tags(receives, ipv6, tags));
   if (!ready) return tl::unexpected(ready.error());
   return IcmpSocket(std::move(fd), ipv6, receives, tags);
 }
@@ -112,9 +111,9 @@ Result<PacketRing> IcmpSocket::open_ring(IcmpDirection receives, std::span<const
 }
 
 Result<> IcmpSocket::stand_beside_ring(bool ring) {
-  const auto type = reply_type(ipv6_);
-  return pass(fd(),
-              ring ? make_filter_beside_ring(type, tags_) : make_icmp_filter(ipv6_, type, tags_));
+  const auto type = arriving_type(receives_, ipv6_);
+  const auto tags = arriving_tags(receives_, ipv6_, tags_);
+  return pass(fd(), ring ? make_filter_beside_ring(type, tags) : make_icmp_filter(ipv6_, type, tags));
 }
 
 Result<Fd> open_packet_socket() {

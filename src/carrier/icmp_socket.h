@@ -47,8 +47,7 @@ class IcmpSocket {
   /// A ring for the IPv4 messages among them that a ring can take.
   [[nodiscard]] static Result<PacketRing> open_ring(IcmpDirection receives,
                                                     std::span<const Tag> tags);
-  /// From now on, without those that the ring of a client takes, or with them again. A server's are
-  /// kept from this socket by the EchoDiverter.
+  /// From now on, without those that the ring takes, or with them again.
   [[nodiscard]] Result<> stand_beside_ring(bool ring);
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }

@@ -233,12 +233,15 @@ class IcmpRelayTest : public ::testing::TestWithParam<bool> {
     };
     bring_up(left, "a", "1");
     bring_up(right, "b", "2");
-    // The first packets wait for the carrier and for neighbours, and some are lost in that.
+    ASSERT_TRUE(pings_are_answered());
+  }
+  // The first packets wait for the carrier and for neighbours, and some are lost in that.
+  [[nodiscard]] bool pings_are_answered() const {
     const auto pinger = this->pinger();
-    ASSERT_TRUE(until_true([&] {
+    return until_true([&] {
       pinger.send(server_host(), pinger.request(ordinary, 0xeeee, {}));
       return pinger.reply(0xeeee, 20ms).has_value();
-    }));
+    });
   }
 
   [[nodiscard]] bool ipv6() const { return GetParam(); }

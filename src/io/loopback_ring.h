@@ -50,6 +50,7 @@ class LoopbackRing {
   /// As of a PacketRing.
   void release() noexcept { ring_.release(); }
   [[nodiscard]] std::uint64_t take_overruns() noexcept { return ring_.take_overruns(); }
+  void forget_error() noexcept { ring_.forget_error(); }
 
  private:
   explicit LoopbackRing(PacketRing ring) : ring_(std::move(ring)) {}

@@ -107,6 +107,12 @@ void PacketRing::release() noexcept {
         .store(TP_STATUS_KERNEL, std::memory_order_release);
 }
 
+void PacketRing::forget_error() noexcept {
+  int error = 0;
+  socklen_t size = sizeof error;
+  (void)::getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+}
+
 std::uint64_t PacketRing::take_overruns() noexcept {
   if (!losing_) return 0;
   losing_ = false;

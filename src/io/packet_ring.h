@@ -51,6 +51,9 @@ class PacketRing {
   [[nodiscard]] std::optional<Packet> next() noexcept;
   /// Gives all that next() gave back to the kernel.
   void release() noexcept;
+  /// To be called where the descriptor was readable and next() gives nothing: a ring of a device that
+  /// was down says so until somebody has listened.
+  void forget_error() noexcept;
   /// How many packets found no room before those that next() gave, since the last call.
   [[nodiscard]] std::uint64_t take_overruns() noexcept;
 

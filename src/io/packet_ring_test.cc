@@ -64,6 +64,25 @@ TEST_F(PacketRingTest, PacketsComeInOrderThroughManyRounds) {
   EXPECT_EQ(ring_->take_overruns(), 0U);
 }
 
+/// Else whoever waits for it would never sleep again.
+TEST_F(PacketRingTest, ADeviceThatWasDownIsForgotten) {
+  auto netlink = std::move(*netlink::Socket::open(netns_.get()));
+  {
+    const auto scope = NetnsScope::enter(netns_.get());
+    auto ring = PacketRing::open({.protocol = ETHERTYPE_IP, .device = netlink::loopback_index},
+                                 udp_filter);
+    ASSERT_TRUE(ring) << ring.error().message;
+    ring_.emplace(std::move(*ring));
+  }
+  ASSERT_TRUE(netlink.set_up("lo", false));
+  ASSERT_TRUE(netlink.set_up("lo", true));
+  pollfd waiting{ring_->fd(), POLLIN, 0};
+  ASSERT_EQ(::poll(&waiting, 1, 0), 1);
+  EXPECT_FALSE(ring_->next());
+  ring_->forget_error();
+  EXPECT_EQ(::poll(&waiting, 1, 0), 0);
+}
+
 TEST_F(PacketRingTest, OverrunsAreCounted) {
   for (std::uint32_t i = 0; i < PacketRing::capacity + 100; ++i) send(i);
   for (std::uint32_t i = 0; i < PacketRing::capacity; ++i) ASSERT_EQ(receive(), i);

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 
+#include "io/socket_buffers.h"
+
 namespace warren {
 namespace {
-
-constexpr int buffer_size = 8 << 20;
 
 bool is_unspecified(const IpAddress& ip) {
   return std::all_of(ip.bytes.begin(), ip.bytes.end(), [](auto byte) { return byte == 0; });
@@ -19,12 +19,7 @@ bool is_unspecified(const IpAddress& ip) {
 void tune(int fd) noexcept {
   const int on = 1;
   ::setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof on);
-  const auto set = [fd](int forced, int ordinary) {
-    if (::setsockopt(fd, SOL_SOCKET, forced, &buffer_size, sizeof buffer_size) != 0)
-      ::setsockopt(fd, SOL_SOCKET, ordinary, &buffer_size, sizeof buffer_size);
-  };
-  set(SO_RCVBUFFORCE, SO_RCVBUF);
-  set(SO_SNDBUFFORCE, SO_SNDBUF);
+  enlarge_buffers(fd);
 }
 
 }  // namespace

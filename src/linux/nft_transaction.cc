@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cstring>
+#include <random>
 
 #include "linux/netlink_message.h"
 
@@ -24,8 +24,9 @@ std::span<const std::uint8_t> as_bytes(const std::uint16_t& value) {
 }
 
 std::string unique_name(const std::string& prefix) {
-  static std::atomic<unsigned> made{0};
-  return fmt::format("{}-{}-{}", prefix, ::getpid(), made++);
+  // In a namespace of processes, others have our number.
+  std::random_device random;
+  return fmt::format("{}-{}-{:08x}{:08x}", prefix, ::getpid(), random(), random());
 }
 
 }  // namespace
@@ -39,18 +40,15 @@ NftTransaction::NftTransaction(std::uint8_t family, const std::string& prefix)
 }
 
 void NftTransaction::add_chain(const std::string& name, std::uint32_t hook, std::int32_t priority) {
-  add_chain(name);
+  begin(NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+  put(NFTA_CHAIN_TABLE, table_);
+  put(NFTA_CHAIN_NAME, name);
   nest(NFTA_CHAIN_HOOK, [&] {
     put(NFTA_HOOK_HOOKNUM, hook);
     put(NFTA_HOOK_PRIORITY, static_cast<std::uint32_t>(priority));
   });
   put(NFTA_CHAIN_POLICY, std::uint32_t{NF_ACCEPT});
   put(NFTA_CHAIN_TYPE, std::string("filter"));
-}
-void NftTransaction::add_chain(const std::string& name) {
-  begin(NFT_MSG_NEWCHAIN, NLM_F_CREATE);
-  put(NFTA_CHAIN_TABLE, table_);
-  put(NFTA_CHAIN_NAME, name);
 }
 
 void NftTransaction::begin_set(const NftSet& set, std::uint32_t type, std::uint32_t element_size) {
@@ -135,6 +133,9 @@ void NftTransaction::require_at_most(std::uint32_t in, std::uint16_t value) {
 void NftTransaction::require_byte(std::uint32_t in, std::uint8_t value) {
   compare(in, NFT_CMP_EQ, {&value, 1});
 }
+void NftTransaction::require_name(std::uint32_t in, const std::string& name) {
+  compare(in, NFT_CMP_EQ, {reinterpret_cast<const std::uint8_t*>(name.c_str()), name.size() + 1});
+}
 void NftTransaction::compare(std::uint32_t in, std::uint32_t how,
                              std::span<const std::uint8_t> bytes) {
   expression("cmp", [&] {
@@ -174,16 +175,15 @@ void NftTransaction::set(std::uint32_t to, std::span<const std::uint8_t> bytes) 
     put_value(NFTA_IMMEDIATE_DATA, bytes);
   });
 }
-void NftTransaction::drop() { put_verdict(NF_DROP, {}); }
-void NftTransaction::go_to(const std::string& chain) { put_verdict(NFT_GOTO, chain); }
+void NftTransaction::accept() { put_verdict(NF_ACCEPT); }
+void NftTransaction::drop() { put_verdict(NF_DROP); }
 
-void NftTransaction::put_verdict(std::int32_t code, const std::string& chain) {
+void NftTransaction::put_verdict(std::int32_t code) {
   expression("immediate", [&] {
     put(NFTA_IMMEDIATE_DREG, std::uint32_t{NFT_REG_VERDICT});
     nest(NFTA_IMMEDIATE_DATA, [&] {
       nest(NFTA_DATA_VERDICT, [&] {
         put(NFTA_VERDICT_CODE, static_cast<std::uint32_t>(code));
-        if (!chain.empty()) put(NFTA_VERDICT_CHAIN, chain);
       });
     });
   });

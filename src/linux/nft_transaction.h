@@ -38,8 +38,6 @@ class NftTransaction {
 
   /// For packets that pass the hook.
   void add_chain(const std::string& name, std::uint32_t hook, std::int32_t priority);
-  /// For packets that rules send there.
-  void add_chain(const std::string& name);
   /// Of 2 bytes each.
   void add_set(const NftSet& set, std::span<const std::uint16_t> values);
   /// Rules put elements there, which stay for so long; beyond `capacity` none. `type`: how nft(8) shows
@@ -66,6 +64,8 @@ class NftTransaction {
   void require_at_most(std::uint32_t in, std::uint16_t value);
   /// The same of 1 byte.
   void require_byte(std::uint32_t in, std::uint8_t value);
+  /// The rule ends here unless the register holds this name, as an interface or a kind of one has.
+  void require_name(std::uint32_t in, const std::string& name);
   /// The rule ends here unless the set has what the register holds.
   void require_in_set(std::uint32_t in, const NftSet& set);
   /// The rule ends here where the set is full.
@@ -73,8 +73,8 @@ class NftTransaction {
   /// Flips bits of a register of 2 bytes.
   void flip(std::uint32_t in, std::uint16_t bits);
   void set(std::uint32_t to, std::span<const std::uint8_t> bytes);
+  void accept();  ///< by this chain; others may drop it yet
   void drop();
-  void go_to(const std::string& chain);
 
   /// The table lives as long as this socket.
   [[nodiscard]] Result<Fd> commit();
@@ -102,7 +102,7 @@ class NftTransaction {
   void put_value(std::uint16_t type, std::span<const std::uint8_t> bytes);
   void put_field(std::uint32_t base, std::uint32_t at, std::uint32_t size);
   void compare(std::uint32_t in, std::uint32_t how, std::span<const std::uint8_t> bytes);
-  void put_verdict(std::int32_t code, const std::string& chain);
+  void put_verdict(std::int32_t code);
   Result<> wait_for_answers(int socket);
 
   // Rules take a few hundred bytes each, elements 16.
