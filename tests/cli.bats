@@ -62,7 +62,7 @@ SH
     [ -z "$(ls run)" ] || fail "left: $(ls run)"
     rmdir run
     ! setpriv --reuid=65534 --regid=65534 --clear-groups warren up a.toml 2>err || fail "it ran"
-    grep -q '/mnt/run: Permission denied' err || fail "$(cat err)"
+    grep -q '/mnt/run (run as root, or set WARREN_RUN_DIR): Permission denied' err || fail "$(cat err)"
     start a.toml
     ! setpriv --reuid=65534 --regid=65534 --clear-groups warren down a 2>err || fail "it went down"
     grep -q 'run this as root' err || fail "$(cat err)"
@@ -180,6 +180,28 @@ SH
     ping_across -c 1
     stop TERM
     [ -z "$(ls run)" ] || fail "left: $(ls run)"
+SH
+}
+
+@test "down removes what a killed process left" {
+  machine <<'SH'
+    write_home
+    start home.toml
+    kill -9 $pid
+    wait $pid || true
+    warren down home
+    [ -z "$(ls run)" ] || fail "left: $(ls run)"
+    ! warren down home 2>err || fail "nothing went down"
+    grep -q 'no instance "home" runs' err || fail "$(cat err)"
+SH
+}
+
+@test "plan says what it takes for granted" {
+  machine <<'SH'
+    printf '[vxlan.vx8]\nvni = 8\nover = "wg7"\npeers = ["10.0.31.1"]\n' >far.toml
+    warren plan far.toml | grep 'warning: wg7 is made by no section and not on this machine' >/dev/null
+    warren plan far.toml --json | jq -e '.paths[0].warnings | any(contains("--wireguard wg7"))'
+    warren plan far.toml --wireguard wg7 --json | jq -e '.paths[0].warnings | any(contains("--wireguard")) | not'
 SH
 }
 
@@ -305,6 +327,7 @@ SH
   machine <<'SH'
     warren doctor --json >doctor.json
     jq -e '.ready == true' doctor.json
+    jq -e '[.checks[] | select(.name == "cgroup v2")] | length == 1' doctor.json
     jq -e '.checks | map(select(.name == "TUN/TAP"))[0] | .state == "ok" and .required' doctor.json
     jq -e 'all(.checks[]; .state as $s | ["ok", "missing", "restricted", "off"] | index($s) != null)' doctor.json
     jq -e '[.checks[].name] | index("iperf3") and index("BTF") and index("AF_XDP") and index("hugepages")' doctor.json

@@ -209,6 +209,12 @@ TOML
     watch_wire
     until_true exchange 5000
     wire | grep 'udp 0$' || fail "$(cat wire)"
+    # Who removes it has it back at the next change of links, as the file says.
+    left warren icmp remove alice
+    ! exchange 5000 || fail "a served port answers plain UDP"
+    ip -n left link add d0 type veth peer name d1
+    until_true exchange 5000
+    ip -n left link del d0
     warren down
     nothing_left
     exchange 5000

@@ -66,7 +66,7 @@ _warren() {
       return ;;
     --io) words="auto io_uring epoll" ;;
     --log-level) words="error warning info debug" ;;
-    --name | --duration | --warmup | --repeat | --row | --peer | --wire-mtu | --wireguard | --packet | --ping | --relative-to | --only) return ;;
+    --name | --duration | --warmup | --repeat | --row | --peer | --wire-mtu | --wireguard | --packet | --ping | --relative-to | --only | --view) return ;;
     --out | --json)
       if [ "${COMP_WORDS[1]}" = bench ]; then
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
@@ -87,7 +87,7 @@ _warren() {
     case "${COMP_WORDS[1]}:$current" in
       *:-*) ;;
       status:* | reload:* | down:*) words="$(_warren_instances)" ;;
-      up:* | plan:* | bench:*)
+      up:* | plan:* | doctor:* | bench:*)
         mapfile -t COMPREPLY < <(compgen -d -S / -- "$current"; compgen -f -X '!*.toml' -- "$current")
         [ "${COMP_WORDS[1]}" != bench ] || mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "$(_warren_scenarios "$1")" -- "$current")
         return ;;

@@ -42,6 +42,7 @@ complete -c warren -n '__fish_seen_subcommand_from up' -l log-level -x -a 'error
 complete -c warren -n '__fish_seen_subcommand_from status reload down' -a '(__warren_instances)'
 complete -c warren -n '__fish_seen_subcommand_from status' -l json -d 'JSON'
 complete -c warren -n '__fish_seen_subcommand_from status' -l watch -d 'Show it every second'
+complete -c warren -n '__fish_seen_subcommand_from doctor' -F
 complete -c warren -n '__fish_seen_subcommand_from doctor' -l json -d 'JSON'
 
 complete -c warren -n '__fish_seen_subcommand_from plan' -F

@@ -128,6 +128,8 @@ Result<Fd> BpfPins::get(const std::string& name) const {
   const auto path = fmt::format("{}/{}", directory_, name);
   Fd fd(::bpf_obj_get(path.c_str()));
   if (!fd && errno == ENOSYS) return fail(no_bpf, ENOSYS);
+  if (!fd && (errno == EACCES || errno == EPERM))
+    return fail_errno(fmt::format("open {} (run as root)", path));
   if (!fd && errno != ENOENT) return fail_errno(fmt::format("open {}", path));
   return fd;
 }

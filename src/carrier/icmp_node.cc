@@ -50,6 +50,7 @@ class IcmpNode final : public Node {
   }
   [[nodiscard]] Result<std::vector<std::string>> wanted_devices() const;
   [[nodiscard]] bool up_to_date() const;
+  [[nodiscard]] bool has_flow(const IcmpCarrier& carrier) const;
   Result<> apply();
   Result<> attach(IcmpCarrier& carrier);
   Result<> set_flow(IcmpCarrier& carrier);
@@ -70,6 +71,7 @@ class IcmpNode final : public Node {
   std::unique_ptr<NameLookup> lookup_;
   std::vector<IpAddress> addresses_;   // of the server: the newest last
   std::vector<std::string> attached_;  // by us
+  bool carried_ = false;               // once at least
   bool flow_set_ = false;              // what is in the kernel under our names is ours to remove
   std::string problem_;                // what does not work now, for status
 };
@@ -116,12 +118,13 @@ Result<std::vector<std::string>> IcmpNode::wanted_devices() const {
                              : default_devices(*socket);
 }
 
-// Everything that should be attached is. Others' flows may have moved the devices meanwhile.
+// Everything that should be carried and attached is. Others' flows may have moved the devices meanwhile,
+// and somebody may have removed ours.
 bool IcmpNode::up_to_date() const {
   const auto devices = wanted_devices();
   if (!devices || !problem_.empty()) return false;
   const auto carrier = IcmpCarrier::find(BpfPins::Access::read);
-  if (!carrier || !*carrier) return false;
+  if (!carrier || !*carrier || !has_flow(**carrier)) return false;
   return std::ranges::all_of(
       *devices, [&](const auto& name) { return (*carrier)->attached_index(name) != 0; });
 }
@@ -136,11 +139,17 @@ Result<> IcmpNode::apply() {
   if (auto done = set_flow(*carrier); !done) return done;
   flow_set_ = true;
   const auto problem = attached ? std::string{} : attached.error().message;
-  if (!problem.empty()) {
-    if (problem != problem_) log::warning("{}: {}; tried again when links change", name(), problem);
+  if (attached) {
+    if (!problem_.empty())
+      log::info("{}: carried{}, through {}", name(), carried_ ? " again" : "",
+                fmt::join(attached_, ", "));
+    carried_ = true;
+  } else {
+    if (attached.error().code == EAGAIN)
+      log::debug("{}: {}", name(), problem);
+    else if (problem != problem_)
+      log::warning("{}: {}; tried again when links change", name(), problem);
     try_again_.set(loop_.now() + retry_time);
-  } else if (!problem_.empty()) {
-    log::info("{}: carried again, through {}", name(), fmt::join(attached_, ", "));
   }
   problem_ = problem;
   return {};
@@ -148,7 +157,8 @@ Result<> IcmpNode::apply() {
 
 Result<> IcmpNode::attach(IcmpCarrier& carrier) {
   if (client() != nullptr && addresses_.empty())
-    return fail(fmt::format("the address of {} is not known yet", client()->ticket.server.host));
+    return fail(fmt::format("the address of {} is not known yet", client()->ticket.server.host),
+                EAGAIN);  // the look-up says what is wrong
   const auto devices = wanted_devices();
   if (!devices) return tl::unexpected(devices.error());
   Result<> all;
@@ -180,6 +190,22 @@ Result<> IcmpNode::set_flow(IcmpCarrier& carrier) {
   for (const auto& user : users())
     if (auto done = carrier.set_user(user); !done) return done;
   return {};
+}
+
+bool IcmpNode::has_flow(const IcmpCarrier& carrier) const {
+  const auto there = carrier.servers();
+  const auto known = carrier.users();
+  if (!there || !known) return false;
+  const auto is_there = [&](const IcmpServer& server) {
+    return std::ranges::any_of(*there, [&](const IcmpServer& other) {
+      return other.endpoint() == server.endpoint() && other.tag == server.tag;
+    });
+  };
+  const auto is_known = [&](const IcmpUser& user) {
+    return std::ranges::find(*known, user.name, &IcmpUser::name) != known->end();
+  };
+  return client() != nullptr ? std::ranges::all_of(servers(settings_), is_there)
+                             : std::ranges::all_of(users(), is_known);
 }
 
 Result<> IcmpNode::remove_flow(IcmpCarrier& carrier, const IcmpNodeSettings& settings) {

@@ -44,9 +44,7 @@ Result<std::vector<std::string>> devices_towards(netlink::Socket& socket,
                   EINVAL);
     add_once(names, link->name);
   }
-  if (names.empty() && !missing)
-    return fail(missing.error().message + "; say with --dev which interface leads there",
-                missing.error().code);
+  if (names.empty() && !missing) return tl::unexpected(missing.error());
   return names;
 }
 
@@ -56,9 +54,7 @@ Result<std::vector<std::string>> default_devices(netlink::Socket& socket) {
   std::vector<std::string> names;
   for (const int index : *indexes)
     if (const auto link = socket.link(index)) add_once(names, link->name);
-  if (names.empty())
-    return fail("there is no default route; say with --dev through which interface clients come",
-                ENETUNREACH);
+  if (names.empty()) return fail("there is no default route", ENETUNREACH);
   return names;
 }
 

@@ -257,7 +257,8 @@ void add_bench(CLI::App& app, Chosen& chosen) {
                     "show the scenarios and their rows, and which programs are missing");
   command->add_flag("--quick", options->what.quick, "few rows, short runs: minutes");
   command->add_option("--only", options->what.only, "run these rows only: ROW,ROW,…")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command
       ->add_option("--duration", options->what.duration,
                    "seconds measured per run (default: the scenario's, or 5)")

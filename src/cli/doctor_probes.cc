@@ -26,6 +26,8 @@
 #include <warren/fd.h>
 #include <warren/loop.h>
 
+#include "linux/mounts.h"
+
 namespace warren::cli {
 
 namespace {
@@ -273,6 +275,16 @@ Check probe_congestion_control() {
           cubic ? "" : "modprobe tcp_cubic"};
 }
 
+Check probe_cgroup2() {
+  const auto mounted = Mounts::of_machine().find("cgroup2");
+  return {"kernel",
+          "cgroup v2",
+          mounted ? State::ok : State::missing,
+          mounted ? *mounted : "not mounted",
+          "stops what `warren icmp` should carry on interfaces where it is not attached",
+          mounted ? "" : "mount -t cgroup2 none /sys/fs/cgroup"};
+}
+
 Check describe_kernel() {
   utsname name{};
   ::uname(&name);
@@ -287,6 +299,7 @@ std::vector<Check> probe_machine() {
                                probe_namespaces(),
                                probe_uring(),
                                probe_congestion_control(),
+                               probe_cgroup2(),
                                probe_tun(),
                                probe_uso(),
                                probe_vhost(),

@@ -14,16 +14,18 @@ namespace warren::cli {
 
 namespace {
 
-// What a killed instance left in the kernel is taken back as well.
+// What a killed instance left in the kernel is taken back as well. Flows inside ICMP stay carried, so that
+// none of them leaves in plain: nothing says which of them were the instance's.
 Result<bool> clean_up(const std::string& name) {
-  if (name.empty() || !std::filesystem::exists(control::journal_path(name))) return false;
+  const auto journal = control::journal_path(name);
+  if (name.empty() || !(control::was_killed(name) || std::filesystem::exists(journal)))
+    return false;
   auto instance = control::Instance::claim(name, std::chrono::seconds(5));
   if (!instance) return false;  // it runs
-  const auto left = net::Journal::left_behind(control::journal_path(name));
+  const auto left = net::Journal::left_behind(journal);
   if (!left) return tl::unexpected(left.error());
-  if (*left == 0) return false;
-  if (auto done = net::journal().open(name, control::journal_path(name)); !done)
-    return tl::unexpected(done.error());
+  if (*left == 0) return instance->replaced_killed();
+  if (auto done = net::journal().open(name, journal); !done) return tl::unexpected(done.error());
   return true;
 }
 

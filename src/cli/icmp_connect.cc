@@ -74,7 +74,10 @@ Result<> connect(const ConnectOptions& options) {
     auto socket = netlink::Socket::open();
     if (!socket) return tl::unexpected(socket.error());
     auto found = carrier::devices_towards(*socket, *addresses);
-    if (!found) return tl::unexpected(found.error());
+    if (!found && found.error().code == EINVAL) return tl::unexpected(found.error());  // ourselves
+    if (!found)
+      return fail(found.error().message + "; say with --dev which interface leads there",
+                  found.error().code);
     devices = std::move(*found);
   }
   auto carrier = carrier::IcmpCarrier::open();

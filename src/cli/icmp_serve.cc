@@ -152,7 +152,9 @@ Result<> serve(const ServeOptions& options) {
   auto devices = options.device.devices;
   if (devices.empty()) {
     auto found = carrier::default_devices(*socket);
-    if (!found) return tl::unexpected(found.error());
+    if (!found)
+      return fail(found.error().message + "; say with --dev through which interface clients come",
+                  found.error().code);
     devices = std::move(*found);
   }
   const auto host = ticket_host(*socket, options, devices.front());

@@ -5,12 +5,14 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "cli/ask.h"
 #include "cli/commands.h"
 #include "config/mtu_paths.h"
 #include "config/network_file.h"
 #include "linux/netlink.h"
+#include "tunnel/uapi_server.h"
 
 namespace warren::cli {
 
@@ -42,15 +44,28 @@ struct Plan {
     for (const auto& layer : layers) fits = std::min(fits, layer.mtu);
     return std::min(fits, layers.back().largest_fit);
   }
+  [[nodiscard]] std::vector<std::string> warnings() const {
+    auto warnings = l3::warnings(path.path, layers);
+    if (!path.guessed.empty())
+      warnings.push_back(
+          fmt::format("{0} is made by no section and not on this machine: counted as a plain wire "
+                      "of {1} bytes. "
+                      "If it is WireGuard's, say --wireguard {0}",
+                      path.guessed, path.path.wire_mtu));
+    return warnings;
+  }
 };
 
-// The kernel's own WireGuard says what it is; a program's is named on the command line.
+// The kernel's own WireGuard says what it is, a program's has a socket for wg(8); others are named on the
+// command line.
 auto look_at_devices(const PlanOptions& options) {
   return [&options](const std::string& name) -> std::optional<config::KnownDevice> {
     const bool told = std::ranges::find(options.wireguard, name) != options.wireguard.end();
     auto socket = netlink::Socket::open();
     const auto link = socket ? socket->link(name) : fail("no netlink");
-    if (link) return config::KnownDevice{link->mtu, told || link->kind == "wireguard"};
+    if (link)
+      return config::KnownDevice{link->mtu, told || link->kind == "wireguard" ||
+                                                std::filesystem::exists(tunnel::uapi_path(name))};
     if (told) return config::KnownDevice{1420, true};  // as wg-quick(8) sets it
     return std::nullopt;
   };
@@ -164,8 +179,7 @@ void print_text(const std::vector<Plan>& plans, const PlanOptions& options) {
       fmt::print("\n  its answer, from the far router: {}\n", on_wire(*plan.answer));
       print_journey(*plan.answer);
     }
-    for (const auto& warning : l3::warnings(plan.path.path, plan.layers))
-      fmt::print("\n  warning: {}\n", warning);
+    for (const auto& warning : plan.warnings()) fmt::print("\n  warning: {}\n", warning);
     if (!plan.path.bridge.empty()) {
       fmt::print("\n  for the dnsmasq that serves this L2, so that hosts know:\n");
       for (const auto& line : l3::dnsmasq_lines(plan.path.bridge, plan.fits()))
@@ -209,7 +223,7 @@ Json describe(const Plan& plan) {
                {"layers", std::move(layers)},     {"never_fragments", plan.fits()},
                {"packet", describe(plan.packet)}, {"ping", describe(plan.ping)}};
   if (plan.answer) json["answer"] = describe(*plan.answer);
-  json["warnings"] = l3::warnings(plan.path.path, plan.layers);
+  json["warnings"] = plan.warnings();
   if (!plan.path.bridge.empty()) json["dnsmasq"] = l3::dnsmasq_lines(plan.path.bridge, plan.fits());
   return json;
 }

@@ -22,6 +22,7 @@
 #include "cli/signals.h"
 #include "control/notify.h"
 #include "core/log.h"
+#include "linux/netlink.h"
 #include "linux/privileges.h"
 #include "tunnel/wireguard_service.h"
 
@@ -156,6 +157,14 @@ Result<std::optional<tunnel::IcmpFlowsSettings>> read_carrier(const WireguardOpt
   return std::optional<tunnel::IcmpFlowsSettings>();
 }
 
+// They may come later, as a telephone does; said while there is somebody to read it.
+void name_missing(const std::string& name, const std::vector<std::string>& devices) {
+  auto socket = netlink::Socket::open();
+  for (const auto& device : devices)
+    if (socket && !socket->link(device))
+      log::error("{}: there is no interface {}; nothing is carried until there is", name, device);
+}
+
 Result<> give_up_privileges(bool carrier) {
   // Kernel programs, and their pins, which lie among the machine's mounts where ours are others.
   if (carrier)
@@ -200,6 +209,7 @@ Result<> start(const WireguardOptions& options) {
   if (!icmp) return tl::unexpected(icmp.error());
   const WireguardService::Options service{.interface = {.threads = options.threads},
                                           .icmp = std::move(*icmp)};
+  if (service.icmp) name_missing(options.name, service.icmp->devices);
   auto parts = make_parts(options);
   if (!parts) return tl::unexpected(parts.error());
   const auto own_socket = parts->own_socket;

@@ -72,6 +72,7 @@ std::vector<MtuPath> mtu_paths(
                                    .mtu = {l3::MtuChoice::Kind::fixed, told.value_or(known->mtu)}});
     } else if (!below.empty()) {
       path.path.wire = below;
+      if (!known) path.guessed = below;
       if (told || known) path.path.wire_mtu = told ? *told : known->mtu;
     }
     path.path.tunnels.push_back({.name = name,

@@ -22,6 +22,7 @@ struct MtuPath {
   std::string name;    ///< the innermost tunnel
   std::string bridge;  ///< whose port it is; empty for a path that is routed
   std::optional<std::uint32_t> vni{};
+  std::string guessed{};  ///< the device below, where neither the file nor the machine knows it
   l3::Path path{};
   [[nodiscard]] l3::Entry entry() const {
     return bridge.empty() ? l3::Entry::routed : l3::Entry::bridged;

@@ -329,13 +329,17 @@ TomlTable TomlDocument::root() {
 
 Result<> TomlDocument::finish() {
   auto problems = state_->problems;
+  const auto& of_file = state_->opened[&state_->root].asked;
   for (const auto& [table, opened] : state_->opened) {
     for (const auto& [key, value] : *table) {
       if (opened.asked.contains(key.str())) continue;
       const std::vector<std::string> known(opened.asked.begin(), opened.asked.end());
-      problems.push_back(
-          {begin_of(key.source()), fmt::format("unknown key \"{}\" in {}{}", key.str(),
-                                               opened.where, suggest(key.str(), known))});
+      const auto hint =
+          of_file.contains(key.str())
+              ? std::string("; it is a key of the file: write it before the first section")
+              : suggest(key.str(), known);
+      problems.push_back({begin_of(key.source()), fmt::format("unknown key \"{}\" in {}{}",
+                                                              key.str(), opened.where, hint)});
     }
   }
   if (problems.empty()) return {};

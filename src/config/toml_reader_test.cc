@@ -66,6 +66,17 @@ TEST(TomlReader, UnknownKeyNamesItsPlaceAndTheNearestKnownKey) {
             "home.toml:2:3: unknown key \"adress\" in [tun.tun11]; did you mean \"address\"?");
 }
 
+TEST(TomlReader, AKeyOfTheFileInASectionIsToldWhereItBelongs) {
+  auto document = parsed("[tun.a]\nlinks = []\n");
+  auto root = document.root();
+  (void)root.lists("links");
+  (void)root.named_tables("tun");
+  EXPECT_EQ(
+      message_of(document),
+      "home.toml:2:1: unknown key \"links\" in [tun.a]; it is a key of the file: write it before "
+      "the first section");
+}
+
 TEST(TomlReader, ReportsAllProblemsInTheOrderOfTheFile) {
   auto document =
       parsed("mtu = \"big\"\nqueues = 300\nwait = \"10 parsecs\"\nnames = [1]\nzzz = 1\n");

@@ -36,7 +36,7 @@ Result<> make_run_directory() {
   const auto directory = run_directory();
   // /run/warren only, not its parents: a path that is wrong should fail.
   if (::mkdir(directory.c_str(), 0755) == 0 || errno == EEXIST) return {};
-  return fail_errno("make the directory " + directory);
+  return fail_errno("make the directory " + directory + " (run as root, or set WARREN_RUN_DIR)");
 }
 
 bool is_running(std::string_view instance) {
@@ -88,6 +88,10 @@ std::vector<std::string> running_instances() {
   return names;
 }
 
+bool was_killed(std::string_view instance) {
+  return std::filesystem::exists(lock_path(instance)) && !is_running(instance);
+}
+
 bool wait_until_gone(std::string_view instance, std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   while (is_running(instance)) {
@@ -110,7 +114,8 @@ Result<Instance> Instance::claim(std::string name, std::chrono::milliseconds pat
     // Not O_CLOEXEC: what a killed process was having nft do is not to happen after its successor
     // has begun.
     Fd lock(::open(path.c_str(), O_RDWR | O_CREAT, 0644));
-    if (!lock) return fail_errno("open the lock file " + path);
+    if (!lock)
+      return fail_errno("open the lock file " + path + " (run as root, or set WARREN_RUN_DIR)");
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return fail_errno("lock " + path);
       if (std::chrono::steady_clock::now() < deadline && !Client::connect(name, poll_interval)) {

@@ -30,6 +30,9 @@ namespace warren::control {
 /// The names of the instances that run now, in order.
 [[nodiscard]] std::vector<std::string> running_instances();
 
+/// Its files are there, and nobody has its name.
+[[nodiscard]] bool was_killed(std::string_view instance);
+
 /// Waits until the process of that name has ended. False where it still runs after `timeout`.
 [[nodiscard]] bool wait_until_gone(std::string_view instance, std::chrono::milliseconds timeout);
 

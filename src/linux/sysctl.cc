@@ -26,9 +26,12 @@ Result<std::string> read(const std::string& name) {
 
 Result<> write(const std::string& name, const std::string& value) {
   const Fd file(::open(path_of(name).c_str(), O_WRONLY | O_CLOEXEC));
-  if (!file || ::write(file.get(), value.data(), value.size()) < 0)
-    return fail_errno("write " + value + " to " + path_of(name));
-  return {};
+  if (file && ::write(file.get(), value.data(), value.size()) >= 0) return {};
+  const int code = errno;
+  const char* hint = code == EROFS ? " (a container or a service that may not change it: set it "
+                                     "outside, or let this one)"
+                                   : "";
+  return fail_errno("write " + value + " to " + path_of(name) + hint, code);
 }
 
 }  // namespace warren::sysctl
