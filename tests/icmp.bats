@@ -18,7 +18,7 @@ load icmp_machine.bash
 @test "a client and a server from the command line" {
   hosts <<'SH'
     echo_server 5000
-    watch_wire
+    watch_wire right s0
     right warren icmp serve --port 5000 --user alice --first any --dev s0 >ticket
     grep -qE '^warren-icmp:alice@10\.9\.0\.2:5000/[0-9a-f]{4}$' ticket || fail "$(cat ticket)"
     left warren icmp connect ticket
@@ -31,7 +31,7 @@ load icmp_machine.bash
     right warren icmp list --json | grep '"sessions": 2' || fail "$(right warren icmp list --json)"
     right warren icmp stats --json | grep '"rx_packets": 2' || fail "$(right warren icmp stats --json)"
     left warren icmp stats | grep -E '^to 10.9.0.2:5000 +2 +72 +2 +72' || fail "$(left warren icmp stats)"
-    wire | grep -E '^icmp 8 udp 0$' || fail "$(cat wire)"
+    seen_on_wire | grep -E '^icmp 8 udp 0$' || fail "$(cat seen)"
     left warren icmp remove alice
     ! exchange 5000 || fail "a served port answers plain UDP"
     right warren icmp remove --all
@@ -206,9 +206,9 @@ TOML
     ip -n left link del c0
     until_true eval 'home | grep problem'
     connect_hosts
-    watch_wire
+    watch_wire right s0
     until_true exchange 5000
-    wire | grep 'udp 0$' || fail "$(cat wire)"
+    seen_on_wire | grep 'udp 0$' || fail "$(cat seen)"
     # Who removes it has it back at the next change of links, as the file says.
     left warren icmp remove alice
     ! exchange 5000 || fail "a served port answers plain UDP"
@@ -227,7 +227,7 @@ SH
     echo_server 5000
     start flow.toml
     until_true exchange 5000
-    watch_wire
+    watch_wire right s0
     kill -KILL $pid
     wait $pid || true
     exchange 5000
@@ -237,7 +237,7 @@ SH
     warren reload
     exchange 5000
     right warren icmp list | grep 'tag 0007' || fail "$(right warren icmp list)"
-    wire | grep 'udp 0$' || fail "$(cat wire)"
+    seen_on_wire | grep 'udp 0$' || fail "$(cat seen)"
     warren down
     nothing_left
 SH
@@ -392,7 +392,7 @@ SH
     echo_server 5000
     right warren icmp serve --port 5000 --user alice --first any --dev s0 --tag 3fa2 >ticket
     left warren icmp connect ticket
-    watch_wire
+    watch_wire right s0
     exchange 5000
     # The server forgets everything, and serves again.
     right warren icmp remove --all
@@ -429,7 +429,7 @@ exchange(b"up again")
 PY
     left python3 roaming.py
     right warren icmp list --json | jq -e '.users[0].sessions >= 3' || fail "$(right warren icmp list)"
-    wire | grep 'udp 0$' || fail "$(cat wire)"
+    seen_on_wire | grep 'udp 0$' || fail "$(cat seen)"
 SH
 }
 

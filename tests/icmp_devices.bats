@@ -39,11 +39,11 @@ PY
       echo_server 5000
       right warren icmp serve --port 5000 --user alice --first any --dev s0 --host 10.9.0.2 >ticket
       left warren icmp connect ticket --dev c0
-      watch_wire
+      watch_wire right s0
       left python3 sizes.py
       # 30 lengths and 40 of the burst, there and back. What arrives may be whole; what leaves is counted in packets.
       left warren icmp stats | grep -E '^to 10.9.0.2:5000 +70 .* 70 ' || fail "$(left warren icmp stats)"
-      wire | grep -E '^icmp [1-9][0-9]* udp 0$' || fail "$(cat wire)"
+      seen_on_wire | grep -E '^icmp [1-9][0-9]* udp 0$' || fail "$(cat seen)"
       left warren icmp detach --dev c0
       ! exchange 5000 || fail "it left without a carrier"
       left warren icmp remove --all

@@ -49,33 +49,6 @@ except (socket.timeout, PermissionError):
     sys.exit(1)
 PY
     exchange() { left python3 ask.py "$1"; }
-    # What crosses the wire, by IP protocol, since `watch_wire`.
-    cat >wire.py <<'PY'
-import socket, signal, sys
-s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))  # ETH_P_ALL: as it is on the wire
-s.bind(("s0", 3))
-counts = {1: 0, 17: 0}
-def end(*_):
-    print("icmp", counts[1], "udp", counts[17], file=open("wire", "w"))
-    sys.exit()
-signal.signal(signal.SIGTERM, end)
-open("watching", "w").close()
-while True:
-    packet, address = s.recvfrom(65535)
-    if address[1] == 0x0800:
-        counts[packet[9]] = counts.get(packet[9], 0) + 1
-PY
-    watch_wire() {
-      rm -f watching wire
-      ip netns exec right python3 wire.py &
-      watcher=$!
-      until_true [ -e watching ]
-    }
-    wire() {
-      kill $watcher 2>/dev/null || true
-      until_true [ -s wire ]
-      cat wire
-    }
     nothing_left() {
       [ -z "$(find /sys/fs/bpf -name 'net-*')" ] || fail "pins: $(find /sys/fs/bpf)"
       for host in left right; do

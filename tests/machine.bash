@@ -10,7 +10,7 @@
 machine() {
   [ "$(id -u)" -eq 0 ] || skip "needs root, for namespaces and devices"
   [ -c /dev/net/tun ] || skip "this machine has no /dev/net/tun"
-  { declare -f until_true fail start stop write_home ping_across; echo "$machine_prologue"; cat; } >"$BATS_TEST_TMPDIR/script"
+  { declare -f until_true fail start stop write_home ping_across watch_wire seen_on_wire; echo "$machine_prologue"; cat; } >"$BATS_TEST_TMPDIR/script"
   unshare --net --mount --pid --fork --kill-child --mount-proc bash "$BATS_TEST_TMPDIR/script"
 }
 
@@ -78,3 +78,33 @@ TOML
 }
 
 ping_across() { ip netns exec left ping -q "$@" 10.0.2.1; }
+
+# watch_wire HOST DEVICE: counts the IPv4 packets on a device, by protocol, until `seen_on_wire`.
+watch_wire() {
+  cat >wire.py <<'PY'
+import socket, signal, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))  # ETH_P_ALL: as it is on the wire
+s.bind((sys.argv[1], 3))
+counts = {1: 0, 17: 0}
+def end(*_):
+    print("icmp", counts[1], "udp", counts[17], file=open("seen", "w"))
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+open("watching", "w").close()
+while True:
+    packet, address = s.recvfrom(65535)
+    if address[1] == 0x0800:
+        counts[packet[9]] = counts.get(packet[9], 0) + 1
+PY
+  rm -f watching seen
+  ip netns exec "$1" python3 wire.py "$2" &
+  watcher=$!
+  until_true [ -e watching ]
+}
+
+# What it has seen: "icmp 8 udp 0".
+seen_on_wire() {
+  kill "$watcher" 2>/dev/null || true
+  until_true [ -s seen ]
+  cat seen
+}

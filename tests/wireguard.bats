@@ -566,25 +566,8 @@ SH
 @test "inside ICMP, from a network file and from the command line" {
   { declare -f write_networks start_on; cat <<'SH'; } | hosts
     mount -t bpf none /sys/fs/bpf
-    cat >wire.py <<'PY'
-import socket, signal, sys
-s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
-s.bind(("wire", 3))
-counts = {1: 0, 17: 0}
-def end(*_):
-    print("udp", counts[17], "icmp", "some" if counts[1] else "none", file=open("counts", "w"))
-    sys.exit()
-signal.signal(signal.SIGTERM, end)
-open("watching", "w").close()
-while True:
-    packet, address = s.recvfrom(65535)
-    if address[1] == 0x0800:
-        counts[packet[9]] = counts.get(packet[9], 0) + 1
-PY
     write_networks icmp
-    ip netns exec right python3 wire.py &
-    watcher=$!
-    until_true [ -e watching ]
+    watch_wire right wire
     start_on right
     start_on left
     ping_left
@@ -613,8 +596,6 @@ PY
     until_true ended wg-left
     until_true ended wg-right
     [ -z "$(find /sys/fs/bpf -name 'net-*')" ] || fail "pins: $(find /sys/fs/bpf)"
-    kill $watcher
-    until_true [ -s counts ]
-    grep 'udp 0 icmp some' counts || fail "$(cat counts)"
+    seen_on_wire | grep -E '^icmp [1-9][0-9]* udp 0$' || fail "$(cat seen)"
 SH
 }
